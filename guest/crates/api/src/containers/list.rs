@@ -1,0 +1,27 @@
+//! `GET /containers/json`.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use cubby_engine::{
+    Engine,
+    containers::{ListOptions, Summary},
+};
+
+use crate::{error::ApiError, extract::Query, version::ApiVersion};
+
+pub async fn list(
+    State(engine): State<Arc<Engine>>,
+    version: ApiVersion,
+    query: Query,
+) -> Result<Json<Vec<Summary>>, ApiError> {
+    let limit = query.integer("limit")?.unwrap_or_default();
+    let options = ListOptions {
+        all: query.flag("all"),
+        limit: usize::try_from(limit).unwrap_or_default(),
+        size: query.flag("size"),
+        filters: query.filters()?,
+        annotations: version >= ApiVersion(46),
+    };
+    Ok(Json(engine.containers.list(options).await?))
+}

@@ -1,0 +1,35 @@
+//! `POST /containers/{id}/wait`: the head at once, so that a client may start the container then; the body at the end.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Path, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use cubby_engine::{Engine, containers::Condition};
+use futures_util::stream;
+use serde_json::json;
+
+use crate::{error::ApiError, extract::Query, version::ApiVersion};
+
+pub async fn wait(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+    version: ApiVersion,
+    query: Query,
+) -> Result<Response, ApiError> {
+    let wanted = query.text("condition").filter(|_| version >= ApiVersion(30)).unwrap_or_default();
+    let waiter = engine.containers.wait(&id, Condition::parse(wanted)?)?;
+    let answer = async move {
+        let waited = waiter.wait().await;
+        let mut body = json!({ "StatusCode": waited.exit_code });
+        if !waited.error.is_empty() {
+            body["Error"] = json!({ "Message": waited.error });
+        }
+        Ok::<_, Infallible>(Bytes::from(format!("{body}\n")))
+    };
+    let body = Body::from_stream(stream::once(answer));
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}

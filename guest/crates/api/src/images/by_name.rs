@@ -1,0 +1,69 @@
+//! The endpoints of one image: `/images/{name}/json|history|get|tag` and `DELETE /images/{name}`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use cubby_engine::{Engine, images::RemoveOptions};
+
+use super::{create::credentials, inspect, save, stream};
+use crate::{
+    error::{ApiError, page_not_found},
+    extract::Query,
+    version::ApiVersion,
+};
+
+pub async fn get(
+    State(engine): State<Arc<Engine>>,
+    Path(rest): Path<String>,
+    version: ApiVersion,
+) -> Result<Response, ApiError> {
+    match rest.rsplit_once('/') {
+        Some((name, "json")) => Ok(Json(inspect::inspect(&engine, name, version)?).into_response()),
+        Some((name, "history")) => Ok(Json(inspect::history(&engine, name)?).into_response()),
+        Some((name, "get")) => save::save(&engine, vec![name.to_owned()]),
+        _ => Err(page_not_found().await),
+    }
+}
+
+pub async fn post(
+    State(engine): State<Arc<Engine>>,
+    Path(rest): Path<String>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    match rest.rsplit_once('/') {
+        Some((name, "tag")) => {
+            engine.images.tag(name, query.text("repo").unwrap_or_default(), query.text("tag").unwrap_or_default())?;
+            Ok(StatusCode::CREATED.into_response())
+        }
+        Some((name, "push")) => push(&engine, name, &query, &headers).await,
+        _ => Err(page_not_found().await),
+    }
+}
+
+/// Source: API 1.50 `ImagePush`. Credentials are required there; without them we push as nobody.
+async fn push(engine: &Arc<Engine>, name: &str, query: &Query, headers: &HeaderMap) -> Result<Response, ApiError> {
+    let tag = query.text("tag").unwrap_or_default();
+    let push = engine.images.prepare_push(name, tag, credentials(headers)?).await?;
+    let images = engine.images.clone();
+    Ok(stream::telling(move |say| async move { images.push(push, say).await }))
+}
+
+/// Source: API 1.50 `ImageDelete`. `noprune` is accepted: images of ours have no parents to prune.
+pub async fn delete(
+    State(engine): State<Arc<Engine>>,
+    Path(name): Path<String>,
+    query: Query,
+) -> Result<Response, ApiError> {
+    let options = RemoveOptions { force: query.flag("force") };
+    if name.trim().is_empty() {
+        return Err(ApiError::bad_request("image name cannot be blank"));
+    }
+    let removed = stream::blocking(move || engine.images.remove(&name, options)).await?;
+    Ok(Json(removed).into_response())
+}

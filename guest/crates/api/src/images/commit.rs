@@ -1,0 +1,89 @@
+//! `POST /commit`: an image of what a container changed. Source: API 1.50 `ImageCommit`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use cubby_engine::{
+    Engine, Error,
+    images::{CommitOptions, changes},
+};
+use cubby_image::{ImageConfig, Reference};
+use serde_json::{Map, Value, json};
+
+use super::stream::blocking;
+use crate::{
+    error::ApiError,
+    extract::{OptionalJsonBody, Query},
+};
+
+pub async fn commit(
+    State(engine): State<Arc<Engine>>,
+    query: Query,
+    OptionalJsonBody(body): OptionalJsonBody<Option<Map<String, Value>>>,
+) -> Result<Response, ApiError> {
+    let name = query.text("container").unwrap_or_default().to_owned();
+    let container = engine.containers.find(&name)?;
+    let record = container.record();
+    let config = config(&record.config, body.flatten().unwrap_or_default(), query.all("changes"))?;
+    let options = CommitOptions {
+        name: committed_name(query.text("repo").unwrap_or_default(), query.text("tag").unwrap_or_default())?,
+        config,
+        author: query.text("author").unwrap_or_default().to_owned(),
+        comment: query.text("comment").unwrap_or_default().to_owned(),
+        created_by: std::iter::once(&record.path).chain(&record.args).cloned().collect::<Vec<_>>().join(" "),
+    };
+    let paused = query.flag_or("pause", true) && record.state.running && !record.state.paused;
+    if paused {
+        engine.containers.pause(&record.id).await?;
+    }
+    let upper = engine.config.data_root.join("containers").join(&record.id).join("upper");
+    let (images, base) = (engine.images.clone(), record.image_id.parse().ok());
+    let made = blocking(move || {
+        let base = base.and_then(|id| images.retained(&id));
+        images.commit(base.as_deref(), &upper, options)
+    })
+    .await;
+    if paused {
+        engine.containers.unpause(&record.id).await?;
+    }
+    Ok((StatusCode::CREATED, Json(json!({ "Id": made? }))).into_response())
+}
+
+/// The container's config, what the client sends over it, and the changes over both.
+fn config<'a>(
+    container: &impl serde::Serialize,
+    sent: Map<String, Value>,
+    asked: impl Iterator<Item = &'a str>,
+) -> Result<ImageConfig, ApiError> {
+    let unreadable = |error: serde_json::Error| ApiError::bad_request(format!("invalid container config: {error}"));
+    let mut config = serde_json::to_value(container).map_err(unreadable)?;
+    for (member, value) in sent {
+        let is_set = !matches!(&value, Value::Null) && value != json!("") && value != json!([]) && value != json!({});
+        if is_set {
+            config[member] = value;
+        }
+    }
+    let mut config: ImageConfig = serde_json::from_value(config).map_err(unreadable)?;
+    for change in asked.flat_map(str::lines).filter(|line| !line.trim().is_empty()) {
+        changes::apply(&mut config, change)?;
+    }
+    Ok(config)
+}
+
+/// The name that a new image gets, if any.
+pub fn committed_name(repository: &str, tag: &str) -> Result<Option<Reference>, ApiError> {
+    let invalid = |error: cubby_image::reference::InvalidReference| Error::invalid(error.to_string());
+    if repository.is_empty() {
+        return Ok(None);
+    }
+    let name = Reference::parse(repository).map_err(invalid)?;
+    if name.digest().is_some() {
+        return Err(Error::invalid("cannot commit to digest reference").into());
+    }
+    Ok(Some(if tag.is_empty() { name.or_latest() } else { name.with_tag(tag).map_err(invalid)? }))
+}

@@ -1,0 +1,101 @@
+//! `POST /images/create`: pull (`fromImage`) and import (`fromSrc`). Source: API 1.50 `ImageCreate`.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, header::HeaderName},
+    response::Response,
+};
+use cubby_engine::{
+    Engine, Error,
+    images::{CommitOptions, Message, PullOptions, changes},
+};
+use cubby_image::{Digest, ImageConfig, Reference};
+use cubby_registry::Credentials;
+
+use super::{commit::committed_name, load::platform, stream};
+use crate::{error::ApiError, extract::Query};
+
+const AUTH: HeaderName = HeaderName::from_static("x-registry-auth");
+
+/// What the name means is asked before the answer begins, so that an unknown image has its own status.
+pub async fn create(
+    State(engine): State<Arc<Engine>>,
+    query: Query,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    if let Some(source) = query.text("fromSrc").filter(|source| !source.is_empty()) {
+        return import(engine, source, &query, body);
+    }
+    let reference = reference(query.text("fromImage").unwrap_or_default(), query.text("tag").unwrap_or_default())?;
+    let credentials = credentials(&headers)?;
+    let platform = platform(query.text("platform"))?;
+    let resolved = engine.images.resolve(&PullOptions { reference, platform, credentials }).await?;
+    Ok(stream::telling(move |say| async move { engine.images.pull(resolved, say).await }))
+}
+
+/// A root filesystem as an image. Only from the request's body: fetching what a client names by URL is its own affair.
+fn import(engine: Arc<Engine>, source: &str, query: &Query, body: Body) -> Result<Response, ApiError> {
+    if source != "-" {
+        return Err(
+            Error::not_implemented("importing from a URL is not supported: download it and import the file").into()
+        );
+    }
+    let mut config = ImageConfig::default();
+    for change in query.all("changes").flat_map(str::lines).filter(|line| !line.trim().is_empty()) {
+        changes::apply(&mut config, change)?;
+    }
+    let message = query.text("message").filter(|message| !message.is_empty());
+    let options = CommitOptions {
+        name: committed_name(query.text("repo").unwrap_or_default(), query.text("tag").unwrap_or_default())?,
+        config,
+        comment: message.unwrap_or("Imported from -").to_owned(),
+        ..CommitOptions::default()
+    };
+    let platform = platform(query.text("platform"))?;
+    let archive = stream::body_reader(body);
+    Ok(stream::messages(move |messages| {
+        let id = engine.images.import(archive, platform.as_ref(), options)?;
+        messages.say(&Message::status(id.to_string()));
+        Ok(())
+    }))
+}
+
+/// Who the client is to the registry.
+pub fn credentials(headers: &HeaderMap) -> Result<Credentials, ApiError> {
+    let header = headers.get(AUTH).and_then(|value| value.to_str().ok());
+    Credentials::from_header(header).map_err(|error| ApiError::bad_request(error.to_string()))
+}
+
+/// `tag` may be a digest, and wins over what the name itself says.
+fn reference(name: &str, tag: &str) -> Result<Reference, ApiError> {
+    let invalid = |error: cubby_image::reference::InvalidReference| ApiError::bad_request(error.to_string());
+    let name = Reference::parse(name).map_err(invalid)?;
+    match (tag, tag.parse::<Digest>()) {
+        ("", _) => Ok(name.or_latest()),
+        (_, Ok(digest)) => Ok(name.with_digest(digest)),
+        (tag, Err(_)) => name.with_tag(tag).map_err(invalid),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_and_digests_complete_the_name() {
+        let digest = Digest::of(b"x");
+        for (name, tag, expected) in [
+            ("busybox", "", "busybox:latest".to_owned()),
+            ("busybox:1", "", "busybox:1".to_owned()),
+            ("busybox:1", "2", "busybox:2".to_owned()),
+            ("busybox", &digest.to_string(), format!("busybox@{digest}")),
+        ] {
+            assert_eq!(reference(name, tag).unwrap().familiar(), expected);
+        }
+        assert!(reference("busybox", "a b").is_err());
+    }
+}

@@ -1,0 +1,75 @@
+//! Serving the API on any byte stream: Unix socket, vsock, TLS, or a pair in memory.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, Request, Response},
+    response::IntoResponse,
+};
+use cubby_engine::Engine;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower::ServiceExt;
+
+use crate::version::{self, ApiVersion};
+
+/// A client that opens a connection and sends no complete header within this time is let go.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The API, ready to serve connections. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    router: Router,
+}
+
+impl Api {
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { router: crate::router(engine) }
+    }
+
+    /// Serves one connection to its end, upgrades included. Errors are the client's affair and only logged.
+    pub async fn serve<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let service = service_fn(|request| {
+            let api = self.clone();
+            async move { Ok::<_, std::convert::Infallible>(api.answer(request).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .half_close(true)
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        if let Err(error) = connection.await {
+            tracing::debug!(err = %error, "connection ended");
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let mut response = match version::split(request.uri()) {
+            Ok((version, uri)) => self.route(version, uri, request).await,
+            Err(error) => error.into_response(),
+        };
+        let headers = response.headers_mut();
+        headers.insert("Api-Version", HeaderValue::from_static("1.50"));
+        headers.insert("Docker-Experimental", HeaderValue::from_static("false"));
+        headers.insert("Ostype", HeaderValue::from_static("linux"));
+        headers.insert("Server", HeaderValue::from_static(concat!("Cubby/", env!("CARGO_PKG_VERSION"), " (linux)")));
+        response
+    }
+
+    async fn route(&self, version: ApiVersion, uri: axum::http::Uri, request: Request<Incoming>) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        parts.uri = uri;
+        parts.extensions.insert(version);
+        match self.router.clone().oneshot(Request::from_parts(parts, Body::new(body))).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}

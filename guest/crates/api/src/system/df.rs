@@ -1,0 +1,36 @@
+//! `GET /system/df`: what takes the disk's space; shared layers count once. Source: API 1.50 `SystemDataUsage`.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use cubby_engine::{Engine, containers::ListOptions};
+use serde_json::{Value, json};
+
+use crate::{error::ApiError, extract::Query, images::usage_summaries, version::ApiVersion};
+
+const KINDS: [&str; 4] = ["container", "image", "volume", "build-cache"];
+
+pub async fn df(State(engine): State<Arc<Engine>>, version: ApiVersion, query: Query) -> Result<Json<Value>, ApiError> {
+    let wanted: Vec<&str> = query.all("type").collect();
+    if let Some(unknown) = wanted.iter().find(|kind| !KINDS.contains(kind)) {
+        return Err(ApiError::bad_request(format!("unknown object type: {unknown}")));
+    }
+    let wants = |kind: &str| wanted.is_empty() || wanted.contains(&kind);
+    let mut answer = json!({});
+    if wants("image") {
+        answer["LayersSize"] = json!(engine.images.disk_bytes());
+        answer["Images"] = json!(usage_summaries(&engine, version));
+    }
+    if wants("container") {
+        let options = ListOptions { all: true, size: true, ..ListOptions::default() };
+        answer["Containers"] = json!(engine.containers.list(options).await?);
+    }
+    if wants("volume") {
+        answer["Volumes"] = json!(engine.volumes.usage().await?);
+    }
+    if wants("build-cache") {
+        answer["BuildCache"] = json!([]);
+        answer["BuilderSize"] = json!(0);
+    }
+    Ok(Json(answer))
+}

@@ -1,0 +1,115 @@
+//! Published ports: reading what was asked, and turning it into what a [`crate::ports::Publisher`] opens.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use cubby_wire::{
+    forward::{Dial, Protocol},
+    publish::Port,
+};
+
+use super::model::{PortBinding, PortMap, Record};
+use crate::error::{Error, Result};
+
+/// `80/tcp` as number and protocol.
+pub fn split(port: &str) -> Option<(u16, &str)> {
+    let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+    let number = number.parse().ok().filter(|number| *number > 0)?;
+    matches!(protocol, "tcp" | "udp" | "sctp").then_some((number, protocol))
+}
+
+/// `8080` or `8000-9000`; empty is any.
+fn range(text: &str) -> Option<(u16, u16)> {
+    if text.is_empty() {
+        return Some((0, 0));
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first, last))
+}
+
+pub fn check(ports: Option<&PortMap>) -> Result<()> {
+    for (port, bindings) in ports.into_iter().flatten() {
+        if split(port).is_none() {
+            return Err(Error::invalid(format!("invalid port specification: {port:?}")));
+        }
+        for binding in bindings.iter().flatten() {
+            if range(&binding.host_port).is_none() {
+                return Err(Error::invalid(format!("invalid port specification: {:?}", binding.host_port)));
+            }
+            if !binding.host_ip.is_empty() && binding.host_ip.parse::<IpAddr>().is_err() {
+                return Err(Error::invalid(format!("invalid IP address: {}", binding.host_ip)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a start has to publish: which port each wish is for, and the wish.
+pub fn wanted(record: &Record, address: Ipv4Addr) -> Result<(Vec<String>, Vec<Port>)> {
+    let (mut names, mut ports) = (Vec::new(), Vec::new());
+    for (name, bindings) in bindings(record) {
+        let Some((number, protocol)) = split(&name) else { continue };
+        let protocol = match protocol {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            other => return Err(Error::not_implemented(format!("publishing {other} ports is not supported"))),
+        };
+        for binding in bindings {
+            let (host_port, host_port_end) = range(&binding.host_port).unwrap_or_default();
+            let host_ip = binding.host_ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+            let target = Dial { protocol, address: address.into(), port: number };
+            names.push(name.clone());
+            ports.push(Port { protocol, host_ip, host_port, host_port_end, target });
+        }
+    }
+    Ok((names, ports))
+}
+
+/// Every wish, `--publish-all` included; a port without a binding gets any.
+fn bindings(record: &Record) -> BTreeMap<String, Vec<PortBinding>> {
+    let any = || vec![PortBinding::default()];
+    let mut all: BTreeMap<String, Vec<PortBinding>> = BTreeMap::new();
+    for (port, bindings) in record.host_config.port_bindings.iter().flatten() {
+        let bindings = bindings.clone().filter(|list| !list.is_empty()).unwrap_or_else(any);
+        all.insert(normal(port), bindings);
+    }
+    if record.host_config.publish_all_ports {
+        for port in record.config.exposed_ports.iter().flatten().map(|(port, _)| port) {
+            all.entry(normal(port)).or_insert_with(any);
+        }
+    }
+    all
+}
+
+pub fn normal(port: &str) -> String {
+    if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") }
+}
+
+/// `NetworkSettings.Ports` of a running container.
+pub fn published(record: &Record, names: &[String], ports: &[Port], host_ports: &[u16]) -> PortMap {
+    let mut map: PortMap = record.config.exposed_ports.iter().flatten().map(|(port, _)| (normal(port), None)).collect();
+    for ((name, port), host_port) in names.iter().zip(ports).zip(host_ports) {
+        let binding = PortBinding { host_ip: port.host_ip.to_string(), host_port: host_port.to_string() };
+        map.entry(name.clone()).or_default().get_or_insert_default().push(binding);
+    }
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_and_ranges() {
+        assert_eq!(split("80/udp"), Some((80, "udp")));
+        assert_eq!(split("80"), Some((80, "tcp")));
+        for bad in ["0/tcp", "x", "70000/tcp", "80/icmp", ""] {
+            assert_eq!(split(bad), None, "{bad}");
+        }
+        assert_eq!(range("8000-8010"), Some((8000, 8010)));
+        assert_eq!(range("9-8"), None);
+    }
+}

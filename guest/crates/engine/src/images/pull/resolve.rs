@@ -1,0 +1,202 @@
+//! From a name to a manifest and a config, checked.
+
+use cubby_image::{
+    Digest, ImageFile, Platform, Reference,
+    manifest::{Descriptor, Document, MEDIA_SCHEMA1},
+};
+use cubby_registry::{Access, Repository, Settings};
+
+use super::{PullOptions, failure::translate};
+use crate::error::{Error, Result};
+
+/// Indexes point at indexes at most this deep.
+const DEPTH: usize = 3;
+/// The longest image config that is read.
+const CONFIG_BYTES: usize = 8 << 20;
+/// Layers of one image. Source: overlayfs `OVL_MAX_STACK`.
+const LAYERS: usize = 500;
+
+/// An image as its registry describes it, ready to be fetched.
+pub struct Resolved {
+    pub reference: Reference,
+    /// Of what the name meant: a manifest or an index.
+    pub digest: Digest,
+    /// Of the image's config.
+    pub id: Digest,
+    pub config: String,
+    pub file: ImageFile,
+    pub layers: Vec<ResolvedLayer>,
+    pub(super) repository: Repository,
+}
+
+pub struct ResolvedLayer {
+    pub blob: Descriptor,
+    pub diff_id: Digest,
+}
+
+impl Resolved {
+    /// The name that the image gets: by tag, or by digest when it was asked for so.
+    pub fn name(&self) -> Reference {
+        match self.reference.tag().filter(|_| self.reference.digest().is_none()) {
+            Some(_) => self.reference.clone(),
+            None => self.reference.with_digest(self.digest),
+        }
+    }
+
+    /// True when it is for another machine than this.
+    pub fn is_foreign(&self) -> bool {
+        !self.file.platform().satisfies(&Platform { variant: None, ..Platform::native() })
+    }
+}
+
+pub async fn resolve(options: &PullOptions, settings: &Settings) -> Result<Resolved> {
+    let reference = options.reference.clone().or_latest();
+    let explain = |error| translate(error, &reference);
+    let credentials = options.credentials.clone();
+    let repository = Repository::open(reference.domain(), reference.path(), Access::Pull, credentials, settings)
+        .await
+        .map_err(explain)?;
+    let (digest, manifest) = manifest(&repository, &reference, options.platform.as_ref()).await?;
+    let config = manifest.config.ok_or_else(|| unsupported("the manifest names no config"))?;
+    if !config.is_image_config() {
+        return Err(unsupported(&format!("media type {:?} is not an image's", config.media_type)));
+    }
+    let bytes = blob(&repository, &config).await.map_err(|error| error.map(explain))?;
+    let file =
+        ImageFile::parse(&bytes).map_err(|error| unsupported(&format!("the image config is not readable: {error}")))?;
+    let layers = layers(manifest.layers.unwrap_or_default(), &file)?;
+    if let Some(wanted) = options.platform.as_ref().filter(|wanted| !file.platform().satisfies(wanted)) {
+        return Err(Error::not_found(format!(
+            "image with reference {} was found but its platform ({}) does not match the specified platform ({wanted})",
+            reference.familiar(),
+            file.platform()
+        )));
+    }
+    let config = String::from_utf8(bytes).map_err(|_| unsupported("the image config is not UTF-8"))?;
+    Ok(Resolved { id: Digest::of(config.as_bytes()), reference, digest, config, file, layers, repository })
+}
+
+/// The image manifest behind the name, and the digest of what the name itself meant.
+async fn manifest(
+    repository: &Repository,
+    reference: &Reference,
+    platform: Option<&Platform>,
+) -> Result<(Digest, Document)> {
+    let mut wanted = reference.digest().copied();
+    let mut top = None;
+    for _ in 0..DEPTH {
+        let asked = wanted.map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
+        let answer = repository.manifest(&asked).await.map_err(|error| translate(error, reference))?;
+        let found = Digest::of(&answer.bytes);
+        if wanted.is_some_and(|wanted| wanted != found) {
+            return Err(Error::internal(format!("manifest verification failed for digest {asked}")));
+        }
+        top.get_or_insert(found);
+        if answer.media_type.starts_with(MEDIA_SCHEMA1) {
+            return Err(unsupported("the manifest is of schema version 1; ask its owner to push it again"));
+        }
+        let document: Document = serde_json::from_slice(&answer.bytes)
+            .map_err(|error| unsupported(&format!("the manifest is not readable: {error}")))?;
+        match (&document.manifests, top) {
+            (Some(manifests), _) => wanted = Some(choose(manifests, platform, reference)?),
+            (None, Some(top)) => return Ok((top, document)),
+            (None, None) => break,
+        }
+    }
+    Err(unsupported("indexes are nested too deeply"))
+}
+
+/// The manifest for the platform: an exact fit before one that only satisfies.
+fn choose(manifests: &[Descriptor], platform: Option<&Platform>, reference: &Reference) -> Result<Digest> {
+    let native = Platform::native();
+    let wanted = platform.unwrap_or(&native).clone().normalized();
+    let fitting: Vec<(&Descriptor, Platform)> = manifests
+        .iter()
+        .filter(|descriptor| !descriptor.is_artifact())
+        .filter_map(|descriptor| Some((descriptor, descriptor.platform.clone()?.normalized())))
+        .filter(|(_, has)| has.satisfies(&wanted))
+        .collect();
+    let best = fitting.iter().find(|(_, has)| *has == wanted).or_else(|| fitting.first());
+    best.map(|(descriptor, _)| descriptor.digest).ok_or_else(|| {
+        tracing::info!(image = %reference, platform = %wanted, "no image for this platform");
+        Error::not_found(format!("no matching manifest for {wanted} in the manifest list entries"))
+    })
+}
+
+fn layers(blobs: Vec<Descriptor>, file: &ImageFile) -> Result<Vec<ResolvedLayer>> {
+    let diff_ids = &file.rootfs.diff_ids;
+    if blobs.len() != diff_ids.len() {
+        return Err(unsupported(&format!("the manifest has {} layers, the config {}", blobs.len(), diff_ids.len())));
+    }
+    if blobs.len() > LAYERS {
+        return Err(unsupported(&format!("it has more than {LAYERS} layers")));
+    }
+    if blobs.iter().any(Descriptor::is_foreign) {
+        return Err(unsupported("it has foreign layers, which its registry does not hold"));
+    }
+    Ok(blobs.into_iter().zip(diff_ids).map(|(blob, diff_id)| ResolvedLayer { blob, diff_id: *diff_id }).collect())
+}
+
+/// A small blob whole, or why not.
+async fn blob(repository: &Repository, descriptor: &Descriptor) -> Result<Vec<u8>, Failure> {
+    let mut blob = repository.blob(&descriptor.digest.to_string(), 0).await.map_err(Failure::Registry)?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = blob.chunk().await.map_err(Failure::Registry)? {
+        if bytes.len() + chunk.len() > CONFIG_BYTES {
+            return Err(Failure::Ours(unsupported("the image config is too large")));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    if Digest::of(&bytes) != descriptor.digest {
+        let text = format!("image config verification failed for digest {}", descriptor.digest);
+        return Err(Failure::Ours(Error::internal(text)));
+    }
+    Ok(bytes)
+}
+
+enum Failure {
+    Registry(cubby_registry::Error),
+    Ours(Error),
+}
+
+impl Failure {
+    fn map(self, explain: impl FnOnce(cubby_registry::Error) -> Error) -> Error {
+        match self {
+            Self::Registry(error) => explain(error),
+            Self::Ours(error) => error,
+        }
+    }
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::invalid(format!("unsupported image: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn descriptor(platform: &str) -> Descriptor {
+        Descriptor {
+            media_type: String::new(),
+            digest: Digest::of(platform.as_bytes()),
+            size: 1,
+            annotations: HashMap::new(),
+            platform: Some(Platform::parse(platform).unwrap()),
+            urls: None,
+        }
+    }
+
+    #[test]
+    fn the_best_fitting_platform_is_chosen() {
+        let all = ["linux/amd64/v3", "linux/amd64", "linux/arm/v6", "linux/arm/v7", "linux/arm64/v8"].map(descriptor);
+        let reference = Reference::parse("a").unwrap();
+        for (wanted, chosen) in [("linux/amd64", 1), ("linux/arm", 3), ("linux/arm/v6", 2), ("linux/arm64", 4)] {
+            let platform = Platform::parse(wanted).unwrap();
+            assert_eq!(choose(&all, Some(&platform), &reference).unwrap(), all[chosen].digest, "{wanted}");
+        }
+        let error = choose(&all, Platform::parse("linux/s390x").as_ref(), &reference).unwrap_err();
+        assert_eq!(error.message(), "no matching manifest for linux/s390x in the manifest list entries");
+    }
+}

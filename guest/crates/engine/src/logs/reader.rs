@@ -1,0 +1,357 @@
+//! Reading a log: the last lines, a span of time, and what comes.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    line::{self, Entry, Source},
+    writer::{Log, Position, rotated},
+};
+
+/// Entries of one batch: bounds what a reader holds in memory.
+const BATCH_ENTRIES: usize = 256;
+const BATCH_BYTES: usize = 256 * 1024;
+/// No line of ours is longer (16 KiB of text, each byte six at most, attributes); a longer one is not ours.
+const LINE_BYTES: u64 = 1 << 20;
+/// More rotated files than any option allows.
+const MAX_AGE: u64 = 1000;
+
+/// Which entries are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    pub stdout: bool,
+    pub stderr: bool,
+    pub since: Option<SystemTime>,
+    pub until: Option<SystemTime>,
+    /// The last so many, of both streams together, as dockerd counts them.
+    pub tail: Option<usize>,
+}
+
+impl Selection {
+    fn is_timed(&self) -> bool {
+        self.since.is_some() || self.until.is_some()
+    }
+}
+
+/// A position in the files of one log. Blocking.
+pub struct LogReader {
+    path: PathBuf,
+    live: Option<Arc<Log>>,
+    /// Files still to read, oldest first.
+    files: VecDeque<BufReader<File>>,
+    generation: u64,
+    last_look: bool,
+    selection: Selection,
+    done: bool,
+}
+
+impl LogReader {
+    /// Opens the log at its place: the beginning, or the last lines. `live` is the log that is being written, if any.
+    pub fn open(path: &Path, live: Option<Arc<Log>>, selection: Selection) -> io::Result<Self> {
+        let (mut files, generation) = match &live {
+            Some(log) => log.steady(|generation| open_all(path).map(|files| (files, generation)))?,
+            None => (open_all(path)?, 0),
+        };
+        if let Some(lines) = selection.tail {
+            seek_to_tail(&mut files, lines)?;
+        }
+        let files = files.into_iter().map(BufReader::new).collect();
+        Ok(Self { path: path.to_owned(), live, files, generation, last_look: false, selection, done: false })
+    }
+
+    /// The next wanted entries. Empty: nothing more is there now.
+    pub fn batch(&mut self) -> io::Result<Vec<Entry>> {
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while !self.done && entries.len() < BATCH_ENTRIES && bytes < BATCH_BYTES {
+            let Some(line) = self.line()? else { break };
+            let Some(entry) = line::decode(&line) else { continue };
+            let at = self.selection.is_timed().then(|| entry.at()).flatten();
+            if self.selection.until.is_some_and(|until| at.is_none_or(|at| at > until)) {
+                self.done = true;
+                break;
+            }
+            let wanted = match entry.source {
+                Source::Stdout => self.selection.stdout,
+                Source::Stderr => self.selection.stderr,
+            };
+            if wanted && self.selection.since.is_none_or(|since| at.is_some_and(|at| at >= since)) {
+                bytes += entry.text.len();
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// One whole line; a line that is still being written is left for later.
+    fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            let Some(file) = self.files.front_mut() else { return Ok(None) };
+            let mut line = Vec::new();
+            let count = file.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line)?;
+            if line.ends_with(b"\n") || count as u64 == LINE_BYTES {
+                return Ok(Some(line));
+            }
+            if count > 0 {
+                file.seek_relative(-(count as i64))?;
+            }
+            if self.files.len() > 1 {
+                self.files.pop_front();
+            } else if !self.newer_file()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Goes on to the file that took the place of the one at hand. False when there is none.
+    ///
+    /// Why twice: what was written between our last look and the rotation is only sure to be seen by one more look.
+    fn newer_file(&mut self) -> io::Result<bool> {
+        let Some(log) = &self.live else { return Ok(false) };
+        let newer = log.steady(|generation| {
+            let age = generation.checked_sub(self.generation + 1)?;
+            Some(self.last_look.then(|| File::open(rotated(&self.path, age))))
+        });
+        self.last_look = match newer {
+            None => return Ok(false),
+            Some(None) => true,
+            Some(Some(file)) => {
+                self.generation += 1;
+                match file {
+                    Ok(file) => self.files = VecDeque::from([BufReader::new(file)]),
+                    // Rotated away before we came to it.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+                false
+            }
+        };
+        Ok(true)
+    }
+
+    /// True when `until` was passed.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+fn open_all(path: &Path) -> io::Result<Vec<File>> {
+    let mut files = Vec::new();
+    for age in 0..MAX_AGE {
+        match File::open(rotated(path, age)) {
+            Ok(file) => files.push(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        }
+    }
+    files.reverse();
+    Ok(files)
+}
+
+/// Drops the files, and skips the part of the first one, that are before the last `lines` lines.
+fn seek_to_tail(files: &mut Vec<File>, mut lines: usize) -> io::Result<()> {
+    for index in (0..files.len()).rev() {
+        let (offset, found) = last_lines(&mut files[index], lines)?;
+        files[index].seek(SeekFrom::Start(offset))?;
+        lines -= found;
+        if lines == 0 {
+            files.drain(..index);
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Where the last `wanted` lines begin, and how many there are of them. Reads backwards.
+fn last_lines(file: &mut File, wanted: usize) -> io::Result<(u64, usize)> {
+    const BLOCK: u64 = 64 * 1024;
+    let len = file.metadata()?.len();
+    if wanted == 0 {
+        return Ok((len, 0));
+    }
+    let (mut end, mut found, mut block) = (len, 0, vec![0; BLOCK as usize]);
+    while end > 0 {
+        let start = end.saturating_sub(BLOCK);
+        let part = &mut block[..(end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(part)?;
+        for (offset, _) in part.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+            let after = start + offset as u64 + 1;
+            if after == len {
+                continue;
+            }
+            found += 1;
+            if found == wanted {
+                return Ok((after, found));
+            }
+        }
+        end = start;
+    }
+    Ok((0, if len > 0 { found + 1 } else { 0 }.min(wanted)))
+}
+
+/// Sends everything the reader finds, and with `growth` what comes later, until the log is closed or `output` is.
+/// Each step runs on a blocking thread; waiting costs none.
+pub async fn follow(
+    reader: LogReader,
+    mut growth: Option<watch::Receiver<Position>>,
+    output: mpsc::Sender<io::Result<Vec<Entry>>>,
+) {
+    let mut reader = reader;
+    loop {
+        let closed = growth.as_mut().is_none_or(|growth| growth.borrow_and_update().closed);
+        let step = tokio::task::spawn_blocking(move || (reader.batch(), reader)).await;
+        let Ok((batch, back)) = step else { return };
+        reader = back;
+        match batch {
+            Err(error) => {
+                // Why ignored: a client that has gone needs no error.
+                let _ = output.send(Err(error)).await;
+                return;
+            }
+            Ok(entries) if !entries.is_empty() => {
+                if output.send(Ok(entries)).await.is_err() {
+                    return;
+                }
+            }
+            Ok(_) if closed || reader.is_done() => return,
+            Ok(_) => {
+                let Some(growth) = growth.as_mut() else { return };
+                tokio::select! {
+                    changed = growth.changed() => if changed.is_err() { growth.mark_unchanged(); return; },
+                    () = output.closed() => return,
+                    () = until(&reader.selection) => return,
+                }
+            }
+        }
+    }
+}
+
+/// Following ends when `until` has come.
+async fn until(selection: &Selection) {
+    match selection.until {
+        None => std::future::pending().await,
+        Some(until) => tokio::time::sleep(until.duration_since(SystemTime::now()).unwrap_or_default()).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        containers::model::LogConfig,
+        logs::{LogOptions, Splitter},
+    };
+
+    fn log(path: &Path, options: &[(&str, &str)]) -> Arc<Log> {
+        let config = options.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let options = LogOptions::parse(&LogConfig { driver: String::new(), config: Some(config) }).unwrap();
+        Arc::new(Log::open(Some(path), options, String::new()).unwrap())
+    }
+
+    fn both() -> Selection {
+        Selection { stdout: true, stderr: true, ..Selection::default() }
+    }
+
+    fn texts(reader: &mut LogReader) -> Vec<String> {
+        let mut all = Vec::new();
+        loop {
+            let batch = reader.batch().unwrap();
+            if batch.is_empty() {
+                return all;
+            }
+            all.extend(batch.into_iter().map(|entry| entry.text.trim_end().to_owned()));
+        }
+    }
+
+    #[test]
+    fn tail_spans_rotated_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = log(&path, &[("max-size", "1k"), ("max-file", "3")]);
+        let mut splitter = Splitter::new(log, Source::Stdout);
+        for n in 0..30 {
+            splitter.feed(format!("line {n}\n").as_bytes());
+        }
+        assert!(rotated(&path, 1).exists() && !rotated(&path, 3).exists());
+        for tail in [0, 1, 5, 12] {
+            let mut reader = LogReader::open(&path, None, Selection { tail: Some(tail), ..both() }).unwrap();
+            let expected: Vec<String> = (30 - tail..30).map(|n| format!("line {n}")).collect();
+            assert_eq!(texts(&mut reader), expected, "tail {tail}");
+        }
+    }
+
+    #[test]
+    fn streams_and_partial_lines_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = log(&path, &[]);
+        let mut out = Splitter::new(log.clone(), Source::Stdout);
+        let mut err = Splitter::new(log, Source::Stderr);
+        out.feed(b"one\ntw");
+        err.feed(b"bad\n");
+        out.feed(b"o\nlast");
+        out.finish();
+        assert_eq!(texts(&mut LogReader::open(&path, None, both()).unwrap()), ["one", "bad", "two", "last"]);
+        let only = Selection { stderr: true, ..Selection::default() };
+        assert_eq!(texts(&mut LogReader::open(&path, None, only).unwrap()), ["bad"]);
+    }
+
+    #[test]
+    fn a_long_line_is_whole_in_several_entries() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut splitter = Splitter::new(log(&path, &[]), Source::Stdout);
+        let long = "x".repeat(100_000);
+        for piece in long.as_bytes().chunks(7_000) {
+            splitter.feed(piece);
+        }
+        splitter.feed(b"\nnext\n");
+        let mut reader = LogReader::open(&path, None, both()).unwrap();
+        let all: String = reader.batch().unwrap().into_iter().map(|entry| entry.text).collect();
+        assert_eq!(all, format!("{long}\nnext\n"));
+    }
+
+    #[test]
+    fn a_torn_line_costs_itself_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        Splitter::new(log(&path, &[]), Source::Stdout).feed(b"before\n");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.extend_from_slice(br#"{"log":"to"#);
+        std::fs::write(&path, bytes).unwrap();
+        Splitter::new(log(&path, &[]), Source::Stdout).feed(b"after\n");
+        assert_eq!(texts(&mut LogReader::open(&path, None, both()).unwrap()), ["before", "after"]);
+    }
+
+    #[tokio::test]
+    async fn a_follower_sees_everything_over_rotations_and_ends_with_the_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = log(&path, &[("max-size", "4k"), ("max-file", "4")]);
+        let reader = LogReader::open(&path, Some(log.clone()), both()).unwrap();
+        let (sender, mut receiver) = mpsc::channel(1);
+        let follower = tokio::spawn(follow(reader, Some(log.watch()), sender));
+        let mut splitter = Splitter::new(log.clone(), Source::Stdout);
+        let mut seen = Vec::new();
+        for n in 0..500 {
+            splitter.feed(format!("{n}\n").as_bytes());
+            while seen.len() <= n {
+                for entry in receiver.recv().await.unwrap().unwrap() {
+                    seen.push(entry.text.trim_end().parse::<usize>().unwrap());
+                }
+            }
+        }
+        log.close();
+        assert!(receiver.recv().await.is_none());
+        follower.await.unwrap();
+        assert_eq!(seen, (0..500).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,139 @@
+//! The networks part's memory: what exists and who is on it now. Plain data under one lock that is never held while
+//! the kernel or a client is waited for.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::Ipv4Addr,
+    sync::Arc,
+    time::Instant,
+};
+
+use bollard_stubs::models::{EndpointSettings, NetworkContainer};
+use cubby_network::{Mac, Sandbox, ipam::Pool};
+
+use super::record::{Addresses, NetworkRecord};
+use crate::error::{Error, Result};
+
+#[derive(Default)]
+pub struct Table {
+    /// By id.
+    pub networks: BTreeMap<String, Live>,
+    /// By container id.
+    pub members: HashMap<String, Member>,
+}
+
+/// A network and its endpoints.
+pub struct Live {
+    pub record: NetworkRecord,
+    /// Only of the driver `bridge`.
+    pub pool: Option<Pool>,
+    /// Index of the bridge in the kernel; 0 when there is none.
+    pub bridge: u32,
+    /// By container id.
+    pub endpoints: HashMap<String, Endpoint>,
+}
+
+/// A container on a network. Exists from the moment its address is taken.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub id: String,
+    pub container_name: String,
+    pub address: Option<(Ipv4Addr, u8)>,
+    pub mac: Option<Mac>,
+    /// Name in the sandbox; empty for `host` and `none`.
+    pub interface: String,
+    /// What DNS answers for, all lower case.
+    pub names: Vec<String>,
+    /// As shown by inspect.
+    pub settings: EndpointSettings,
+}
+
+/// A running container.
+#[derive(Default)]
+pub struct Member {
+    pub name: String,
+    pub hostname: String,
+    /// `None` in the host's namespace.
+    pub sandbox: Option<Arc<Sandbox>>,
+    /// `--link`: alias → container name or id; only this container sees them.
+    pub links: Vec<(String, String)>,
+    /// Serves 127.0.0.11 in the sandbox while the container is on a user network.
+    pub dns: Option<cubby_network::dns::Server>,
+    pub upstream: Vec<std::net::SocketAddr>,
+}
+
+impl Live {
+    pub fn new(record: NetworkRecord) -> Self {
+        let pool = record.addresses.as_ref().map(fresh_pool);
+        Self { record, pool, bridge: 0, endpoints: HashMap::new() }
+    }
+
+    pub fn release(&mut self, container_id: &str) -> Option<Endpoint> {
+        let endpoint = self.endpoints.remove(container_id)?;
+        if let (Some(pool), Some((address, _))) = (&mut self.pool, endpoint.address) {
+            pool.release(address, Instant::now());
+        }
+        Some(endpoint)
+    }
+
+    pub fn containers(&self) -> HashMap<String, NetworkContainer> {
+        let shown = self.endpoints.iter().map(|(id, endpoint)| (id.clone(), endpoint.describe()));
+        shown.collect()
+    }
+}
+
+fn fresh_pool(addresses: &Addresses) -> Pool {
+    let mut pool = Pool::new(addresses.subnet, addresses.range);
+    for reserved in addresses.auxiliary.values().chain([&addresses.gateway]) {
+        // Why: two names for one auxiliary address are allowed, and it is reserved once.
+        let _ = pool.claim(*reserved);
+    }
+    pool
+}
+
+impl Endpoint {
+    fn describe(&self) -> NetworkContainer {
+        NetworkContainer {
+            name: Some(self.container_name.clone()),
+            endpoint_id: Some(self.id.clone()),
+            mac_address: Some(self.mac.map(|mac| mac.to_string()).unwrap_or_default()),
+            ipv4_address: Some(self.address.map(|(ip, prefix)| format!("{ip}/{prefix}")).unwrap_or_default()),
+            ipv6_address: Some(String::new()),
+        }
+    }
+}
+
+impl Table {
+    /// The id of a network by id, name, or unambiguous beginning of an id; in this order.
+    pub fn find(&self, name_or_id: &str) -> Result<&str> {
+        if let Some((id, _)) = self.networks.get_key_value(name_or_id) {
+            return Ok(id);
+        }
+        if let Some(live) = self.networks.values().find(|live| live.record.name == name_or_id) {
+            return Ok(&live.record.id);
+        }
+        let mut beginning = self.networks.keys().filter(|id| !name_or_id.is_empty() && id.starts_with(name_or_id));
+        match (beginning.next(), beginning.next()) {
+            (Some(id), None) => Ok(id),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid(format!("network {name_or_id} is ambiguous (2 matches found on ID prefix)")))
+            }
+            _ => Err(Error::not_found(format!("network {name_or_id} not found"))),
+        }
+    }
+
+    pub fn network(&self, name_or_id: &str) -> Result<&Live> {
+        let id = self.find(name_or_id)?;
+        self.networks.get(id).ok_or_else(|| Error::not_found(format!("network {name_or_id} not found")))
+    }
+
+    /// Forgets a container on every network; its member entry is handed out, to be dropped outside the lock.
+    pub fn forget(&mut self, container_id: &str) -> (Option<Member>, Vec<(NetworkRecord, Endpoint)>) {
+        let endpoints = self.networks.values_mut().filter_map(|live| {
+            let endpoint = live.release(container_id)?;
+            Some((live.record.clone(), endpoint))
+        });
+        let endpoints = endpoints.collect();
+        (self.members.remove(container_id), endpoints)
+    }
+}

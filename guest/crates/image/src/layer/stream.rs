@@ -1,0 +1,262 @@
+//! The pipeline in front of the unpacker: decompression and both digests, each on its own thread.
+
+use std::{
+    io::{self, BufRead, Read},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+};
+
+use crate::{
+    digest::{Digest, Hasher, HashingReader},
+    error::{Error, Result},
+    limits::Limits,
+};
+
+/// Why below 128 KiB: larger allocations are fresh pages from the kernel each time.
+const CHUNK: usize = 120 << 10;
+/// Chunks in flight to each reader.
+const QUEUE: usize = 16;
+/// The longest magic number.
+const MAGIC: usize = 4;
+
+/// How a stream is compressed, told by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    /// # Errors
+    /// Unsupported for formats that are known but not read here.
+    pub fn detect(start: &[u8]) -> Result<Self> {
+        const BZIP2: &[u8] = b"BZh";
+        const XZ: &[u8] = b"\xfd7zX";
+        match start {
+            [0x1f, 0x8b, ..] => Ok(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Self::Zstd),
+            // A skippable frame may come first. Source: RFC 8878 §3.1.2.
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Self::Zstd),
+            _ if start.starts_with(BZIP2) => Err(Error::Unsupported("compression bzip2: use gzip or zstd".into())),
+            _ if start.starts_with(XZ) => Err(Error::Unsupported("compression xz: use gzip or zstd".into())),
+            _ => Ok(Self::None),
+        }
+    }
+}
+
+/// What went through the pipeline.
+#[derive(Clone, Copy, Debug)]
+pub struct Sums {
+    pub compression: Compression,
+    pub blob: Digest,
+    pub blob_bytes: u64,
+    pub diff_id: Digest,
+}
+
+type Chunk = io::Result<Arc<Vec<u8>>>;
+
+/// Reads `raw` to its end, gives `work` the uncompressed bytes, and both digests back. `work` must read to the end.
+pub fn through<R: Read + Send, T>(
+    raw: R,
+    limits: &Limits,
+    work: impl FnOnce(Chunks) -> Result<T>,
+) -> Result<(T, Sums)> {
+    let (compression, raw) = sniff(HashingReader::new(raw))?;
+    thread::scope(|scope| {
+        let (to_work, chunks) = sync_channel(QUEUE);
+        let (to_hash, hashed) = sync_channel::<Arc<Vec<u8>>>(QUEUE);
+        let decode = scope.spawn(move || pump(raw, compression, limits.layer_bytes, &to_work, to_hash));
+        let hash = (compression != Compression::None).then(|| scope.spawn(move || hash_chunks(&hashed)));
+        let done = work(Chunks::new(chunks));
+        let (blob, blob_bytes) = decode.join().map_err(|_| Error::Archive("the decoder failed".into()))?;
+        let diff_id = hash.map(thread::ScopedJoinHandle::join).transpose();
+        let diff_id = diff_id.map_err(|_| Error::Archive("hashing failed".into()))?.unwrap_or(blob);
+        Ok((done?, Sums { compression, blob, blob_bytes, diff_id }))
+    })
+}
+
+/// Uncompressed bytes of `raw`, on the caller's thread; for streams whose digest does not matter.
+pub fn decoder<'a>(raw: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
+    let (compression, raw) = sniff(raw)?;
+    Ok(match compression {
+        Compression::None => Box::new(raw),
+        compression => decompress(raw, compression).map_err(Error::read)?,
+    })
+}
+
+/// A reader with its first bytes put back.
+type Sniffed<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
+
+fn sniff<R: Read>(mut raw: R) -> Result<(Compression, Sniffed<R>)> {
+    let mut start = Vec::with_capacity(MAGIC);
+    (&mut raw).take(MAGIC as u64).read_to_end(&mut start).map_err(Error::read)?;
+    Ok((Compression::detect(&start)?, io::Cursor::new(start).chain(raw)))
+}
+
+fn decompress<'a>(raw: impl Read + Send + 'a, compression: Compression) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let raw = io::BufReader::with_capacity(CHUNK, raw);
+    Ok(match compression {
+        Compression::None => Box::new(raw),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(raw)?),
+    })
+}
+
+/// Decodes and sends chunks until the end, an error, or until nobody listens; then reads the rest of the blob, which
+/// belongs to its digest.
+fn pump<R: Read + Send>(
+    mut raw: Sniffed<HashingReader<R>>,
+    compression: Compression,
+    limit: u64,
+    to_work: &SyncSender<Chunk>,
+    to_hash: SyncSender<Arc<Vec<u8>>>,
+) -> (Digest, u64) {
+    let to_hash = (compression != Compression::None).then_some(to_hash);
+    let sent = match compression {
+        Compression::None => pump_chunks(&mut raw, limit, to_work, None),
+        compression => decompress(&mut raw, compression)
+            .and_then(|mut decoded| pump_chunks(&mut decoded, limit, to_work, to_hash.as_ref())),
+    };
+    // Why: a failed or abandoned stream is not worth waiting for.
+    let rest = sent.and_then(|whole| if whole { io::copy(&mut raw, &mut io::sink()).map(drop) } else { Ok(()) });
+    if let Err(error) = rest {
+        let _ = to_work.send(Err(error));
+    }
+    raw.into_inner().1.finish()
+}
+
+/// True when the stream was sent whole.
+fn pump_chunks(
+    source: &mut impl Read,
+    limit: u64,
+    to_work: &SyncSender<Chunk>,
+    to_hash: Option<&SyncSender<Arc<Vec<u8>>>>,
+) -> io::Result<bool> {
+    let mut total = 0_u64;
+    loop {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        // Why take: fills the chunk without growing it.
+        source.take(CHUNK as u64).read_to_end(&mut chunk)?;
+        if chunk.is_empty() {
+            return Ok(true);
+        }
+        total += chunk.len() as u64;
+        if total > limit {
+            return Err(io::Error::other(Error::Limit(format!("a layer unpacks to more than {limit} bytes"))));
+        }
+        let chunk = Arc::new(chunk);
+        if let Some(to_hash) = to_hash
+            && to_hash.send(chunk.clone()).is_err()
+        {
+            return Ok(false);
+        }
+        if to_work.send(Ok(chunk)).is_err() {
+            return Ok(false);
+        }
+    }
+}
+
+fn hash_chunks(chunks: &Receiver<Arc<Vec<u8>>>) -> Digest {
+    let mut hasher = Hasher::new();
+    for chunk in chunks {
+        hasher.update(&chunk);
+    }
+    hasher.finish()
+}
+
+/// The uncompressed bytes, as they come from the decoder.
+pub struct Chunks {
+    source: Receiver<Chunk>,
+    current: Arc<Vec<u8>>,
+    position: usize,
+}
+
+impl Chunks {
+    fn new(source: Receiver<Chunk>) -> Self {
+        Self { source, current: Arc::default(), position: 0 }
+    }
+}
+
+impl BufRead for Chunks {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.position == self.current.len()
+            && let Ok(next) = self.source.recv()
+        {
+            self.current = next?;
+            self.position = 0;
+        }
+        Ok(&self.current[self.position..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.position += amount;
+    }
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let n = bytes.len().min(buffer.len());
+        buffer[..n].copy_from_slice(&bytes[..n]);
+        self.consume(n);
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn all(mut chunks: Chunks) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        chunks.read_to_end(&mut bytes).map_err(Error::read)?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn every_compression_gives_the_same_bytes_and_both_digests() {
+        let plain: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        let two_members = [gzip(&plain[..1000]), gzip(&plain[1000..])].concat();
+        let zstd = zstd::encode_all(plain.as_slice(), 1).unwrap();
+        for (blob, kind) in
+            [(plain.clone(), Compression::None), (two_members, Compression::Gzip), (zstd, Compression::Zstd)]
+        {
+            let (bytes, sums) = through(blob.as_slice(), &Limits::default(), all).unwrap();
+            assert!(bytes == plain);
+            assert_eq!(sums.compression, kind);
+            assert_eq!((sums.blob, sums.blob_bytes), (Digest::of(&blob), blob.len() as u64));
+            assert_eq!(sums.diff_id, Digest::of(&plain));
+        }
+    }
+
+    #[test]
+    fn truncated_corrupt_and_exploding_streams_are_errors() {
+        let blob = gzip(&vec![0; 10_000_000]);
+        let limits = Limits { layer_bytes: 1_000_000, ..Limits::default() };
+        assert!(through(blob.as_slice(), &limits, all).is_err());
+        assert!(through(&blob[..blob.len() - 4], &Limits::default(), all).is_err());
+        let mut corrupt = gzip(b"some text that is long enough");
+        corrupt[15] ^= 0xff;
+        assert!(through(corrupt.as_slice(), &Limits::default(), all).is_err());
+        assert!(matches!(through(b"\xfd7zXZ".as_slice(), &Limits::default(), all), Err(Error::Unsupported(_))));
+    }
+
+    #[test]
+    fn a_reader_that_gives_up_stops_the_pipeline() {
+        let endless = gzip(&vec![7; 50_000_000]);
+        let given_up =
+            through(endless.as_slice(), &Limits::default(), |_| Err::<(), _>(Error::Archive("enough".into())));
+        assert!(given_up.is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! Addresses and routes. Source: include/uapi/linux/{if_addr,rtnetlink}.h.
+
+use std::{io, net::IpAddr};
+
+use super::{
+    Netlink,
+    message::{ACK, CREATE, Message, REPLACE, attributes},
+};
+use crate::subnet::Subnet;
+
+const RTM_NEWADDR: u16 = 20;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_BROADCAST: u16 = 4;
+/// Why: duplicate address detection would leave the address unusable for a second; we hand addresses out ourselves.
+const IFA_F_NODAD: u8 = 2;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const RT_TABLE_MAIN: u8 = 254;
+const RTPROT_BOOT: u8 = 3;
+const RTN_UNICAST: u8 = 1;
+/// `struct rtmsg`, 12 bytes.
+const ROUTE_BYTES: usize = 12;
+
+impl Netlink {
+    pub fn add_address(&mut self, index: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
+        let (family, flags) = match address {
+            IpAddr::V4(_) => (AF_INET, 0),
+            IpAddr::V6(_) => (AF_INET6, IFA_F_NODAD),
+        };
+        let mut body = vec![family, prefix, flags, 0];
+        body.extend(index.to_ne_bytes());
+        let mut message = Message::new(RTM_NEWADDR, ACK | CREATE | REPLACE, &body);
+        match address {
+            IpAddr::V4(v4) => {
+                let broadcast = u32::from(v4) | u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
+                message = message
+                    .attribute(IFA_LOCAL, &v4.octets())
+                    .attribute(IFA_ADDRESS, &v4.octets())
+                    .attribute(IFA_BROADCAST, &broadcast.to_be_bytes());
+            }
+            IpAddr::V6(v6) => message = message.attribute(IFA_ADDRESS, &v6.octets()),
+        }
+        self.request(message)
+    }
+
+    pub fn add_default_route(&mut self, index: u32, gateway: IpAddr) -> io::Result<()> {
+        let family = if gateway.is_ipv4() { AF_INET } else { AF_INET6 };
+        let body = [family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0, 0, 0, 0];
+        let message = Message::new(RTM_NEWROUTE, ACK | CREATE | REPLACE, &body);
+        let message = match gateway {
+            IpAddr::V4(v4) => message.attribute(RTA_GATEWAY, &v4.octets()),
+            IpAddr::V6(v6) => message.attribute(RTA_GATEWAY, &v6.octets()),
+        };
+        self.request(message.u32(RTA_OIF, index))
+    }
+
+    /// IPv4 destinations that are routed somewhere (the default route aside), with the link they go through.
+    pub fn routes(&mut self) -> io::Result<Vec<(Subnet, u32)>> {
+        let mut body = [0; ROUTE_BYTES];
+        body[0] = AF_INET;
+        let mut routes = Vec::new();
+        self.dump(RTM_GETROUTE, &body, |kind, payload| {
+            if kind == RTM_NEWROUTE {
+                routes.extend(parse(payload));
+            }
+        })?;
+        Ok(routes)
+    }
+}
+
+fn parse(payload: &[u8]) -> Option<(Subnet, u32)> {
+    let (prefix, table, kind) = (*payload.get(1)?, *payload.get(4)?, *payload.get(7)?);
+    if prefix == 0 || table != RT_TABLE_MAIN || kind != RTN_UNICAST {
+        return None;
+    }
+    let (mut destination, mut link) = (None, 0);
+    for (kind, value) in attributes(payload.get(ROUTE_BYTES..)?) {
+        match kind {
+            RTA_DST => destination = <[u8; 4]>::try_from(value).ok(),
+            RTA_OIF => link = super::message::word(value, 0)?,
+            _ => {}
+        }
+    }
+    Some((Subnet::new(destination?.into(), prefix)?, link))
+}

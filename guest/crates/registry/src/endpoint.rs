@@ -1,0 +1,96 @@
+//! Finding the server: mirrors first, HTTPS before HTTP, and what it wants for authentication.
+
+use reqwest::{Client, header::WWW_AUTHENTICATE};
+
+use crate::{
+    challenge::Challenge,
+    error::{Error, Result},
+    settings::Settings,
+    transport,
+};
+
+/// Docker Hub's images are named after one host and served by another.
+const HUB: &str = "docker.io";
+const HUB_SERVER: &str = "registry-1.docker.io";
+
+/// A server that answered `GET /v2/`.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub client: Client,
+    /// Scheme and host, without a slash at the end.
+    pub base: String,
+    /// What its answer asked for; none when it serves anybody.
+    pub challenge: Option<Challenge>,
+}
+
+/// The candidates for a registry `domain`, best first: base URL and whether its certificate is verified.
+fn candidates(domain: &str, settings: &Settings, for_pull: bool) -> Vec<(String, bool)> {
+    let host = if domain == HUB { HUB_SERVER } else { domain };
+    let mut bases = Vec::new();
+    if for_pull {
+        let mirrors = settings.mirrors.get(domain).into_iter().flatten();
+        bases.extend(mirrors.map(|mirror| (mirror.trim_end_matches('/').to_owned(), true)));
+    }
+    let insecure = settings.is_insecure(host);
+    bases.push((format!("https://{host}"), !insecure));
+    if insecure {
+        bases.push((format!("http://{host}"), false));
+    }
+    bases
+}
+
+/// The first candidate that speaks the protocol.
+///
+/// # Errors
+/// The last candidate's when none does: for an insecure registry that is the one about plain HTTP, as in dockerd.
+pub async fn find(domain: &str, settings: &Settings, for_pull: bool) -> Result<Endpoint> {
+    let mut last = Error::Configuration(format!("no endpoint for registry {domain}"));
+    for (base, verify) in candidates(domain, settings, for_pull) {
+        match ping(&base, settings, verify).await {
+            Ok(endpoint) => return Ok(endpoint),
+            Err(error) => {
+                tracing::debug!(base, err = %error, "registry endpoint does not answer");
+                last = error;
+            }
+        }
+    }
+    Err(last)
+}
+
+async fn ping(base: &str, settings: &Settings, verify: bool) -> Result<Endpoint> {
+    let host = base.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let client = transport::client(host, settings, verify)?;
+    let url = format!("{base}/v2/");
+    let answer = client.get(&url).send().await.map_err(|error| Error::transport("Get", &url, &error))?;
+    let status = answer.status().as_u16();
+    match status {
+        200 => Ok(Endpoint { client, base: base.to_owned(), challenge: None }),
+        401 => {
+            let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter();
+            let challenge = headers.filter_map(|value| Challenge::parse(value.to_str().ok()?)).next();
+            let challenge = challenge
+                .ok_or_else(|| Error::Protocol(format!("{url} wants an authentication that is not supported")))?;
+            Ok(Endpoint { client, base: base.to_owned(), challenge: Some(challenge) })
+        }
+        _ => Err(Error::from_answer(status, &url, &answer.bytes().await.unwrap_or_default())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn mirrors_come_first_and_plain_http_last_and_only_where_allowed() {
+        let mirrors = HashMap::from([("docker.io".to_owned(), vec!["https://mirror.example/".to_owned()])]);
+        let settings = Settings { mirrors, ..Settings::default() };
+        let bases = |domain: &str, pull| -> Vec<String> {
+            candidates(domain, &settings, pull).into_iter().map(|(base, _)| base).collect()
+        };
+        assert_eq!(bases("docker.io", true), ["https://mirror.example", "https://registry-1.docker.io"]);
+        assert_eq!(bases("docker.io", false), ["https://registry-1.docker.io"]);
+        assert_eq!(bases("localhost:5000", true), ["https://localhost:5000", "http://localhost:5000"]);
+    }
+}

@@ -1,0 +1,86 @@
+//! Writing: blobs that are not there yet, then the manifest that names them.
+
+use bytes::Bytes;
+use futures_util::Stream;
+use reqwest::{
+    Method, Response, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION},
+};
+
+use crate::{
+    error::{Error, Result},
+    repository::Repository,
+};
+
+/// An upload that the registry has opened.
+#[derive(Debug)]
+pub struct Upload {
+    location: String,
+}
+
+impl Repository {
+    /// Whether the registry has the blob already.
+    pub async fn has_blob(&self, digest: &str) -> Result<bool> {
+        let url = self.url(&format!("blobs/{digest}"));
+        match self.send(Method::HEAD, &url, |request| request).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Mounts the blob out of another repository of the same registry, or opens an upload where that is refused.
+    /// `None` means mounted.
+    pub async fn mount_or_upload(&self, digest: &str, source: Option<&str>) -> Result<Option<Upload>> {
+        let url = self.url("blobs/uploads/");
+        let answer = self
+            .send(Method::POST, &url, |request| {
+                let request = request.header(CONTENT_LENGTH, 0);
+                match source {
+                    Some(source) => request.query(&[("mount", digest), ("from", source)]),
+                    None => request,
+                }
+            })
+            .await?;
+        match answer.status() {
+            StatusCode::CREATED => Ok(None),
+            StatusCode::ACCEPTED => Ok(Some(Upload { location: self.location(&answer)? })),
+            other => Err(Error::Protocol(format!("{url}: status {other} for a new upload"))),
+        }
+    }
+
+    /// Sends the blob's bytes and closes the upload.
+    ///
+    /// # Errors
+    /// Protocol when the registry computes another digest; the upload is void then and nothing was stored.
+    pub async fn upload(
+        &self,
+        upload: Upload,
+        digest: &str,
+        bytes: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Result<()> {
+        let request = self
+            .request(Method::PATCH, &upload.location)
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .body(reqwest::Body::wrap_stream(bytes));
+        let answer = self.send_once(request, "Patch", &upload.location).await?;
+        let location = self.location(&answer)?;
+        self.send(Method::PUT, &location, |request| request.query(&[("digest", digest)]).header(CONTENT_LENGTH, 0))
+            .await
+            .map(drop)
+    }
+
+    /// Stores a manifest under a tag or its digest; returns the digest that the registry computed, when it says.
+    pub async fn put_manifest(&self, reference: &str, media_type: &str, bytes: Bytes) -> Result<Option<String>> {
+        let url = self.url(&format!("manifests/{reference}"));
+        let answer = self
+            .send(Method::PUT, &url, |request| request.header(CONTENT_TYPE, media_type).body(bytes.clone()))
+            .await?;
+        Ok(answer.headers().get("docker-content-digest").and_then(|value| value.to_str().ok()).map(str::to_owned))
+    }
+
+    fn location(&self, answer: &Response) -> Result<String> {
+        let header = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        self.resolve(header.ok_or_else(|| Error::Protocol("no location for the upload".to_owned()))?)
+    }
+}

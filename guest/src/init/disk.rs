@@ -1,0 +1,144 @@
+//! The data disk: checked, mounted, grown to the size that the host gave it.
+//!
+//! There is no mkfs in the guest: the host creates the disk from the guest image's template, which is a small ext4 with
+//! [`LABEL`]. Anything else on the device is somebody's data, and is refused untouched.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::mount::{MountFlags, mount as sys_mount};
+
+use super::cmdline::Cmdline;
+
+/// Volume name of every data filesystem. `cargo xtask image` writes the same into the template.
+pub const LABEL: &[u8] = b"cubby-data";
+const DEFAULT_DEVICE: &str = "/dev/vda";
+const NO_DISK: &str = "tmpfs";
+/// Why: a hot-plugged or slowly probed disk may appear after pid 1 starts.
+const APPEARS_WITHIN: Duration = Duration::from_secs(5);
+
+// ext4's superblock. Source: Documentation/filesystems/ext4/super.rst.
+const SUPERBLOCK_AT: u64 = 1024;
+const MAGIC_AT: usize = 0x38;
+const MAGIC: [u8; 2] = [0x53, 0xef];
+const LABEL_AT: usize = 0x78;
+const LABEL_BYTES: usize = 16;
+
+/// Why there is no data filesystem. The texts are for a person.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    #[error("the data disk {0} is missing")]
+    Missing(String),
+    #[error("the data disk {device} cannot be read: {source}")]
+    Unreadable { device: String, source: io::Error },
+    #[error("the disk {0} is empty: the host has to create it from the guest image's template")]
+    Blank(String),
+    #[error("the disk {0} holds something that is not Cubby's data; it was left untouched")]
+    Foreign(String),
+    #[error("the data disk {device} is damaged and was left untouched: {source}")]
+    Damaged { device: String, source: io::Error },
+}
+
+/// Mounts the data filesystem on `target`. A journal left by a power cut is replayed by the mount itself.
+pub fn mount(cmdline: &Cmdline, target: &Path) -> Result<(), DiskError> {
+    let device = cmdline.data.as_deref().unwrap_or(DEFAULT_DEVICE);
+    if device == NO_DISK {
+        return sys_mount("tmpfs", target, "tmpfs", MountFlags::NODEV, c"mode=0700")
+            .map_err(|err| DiskError::Damaged { device: device.into(), source: err.into() });
+    }
+    let mut disk = open(device)?;
+    let unreadable = |source| DiskError::Unreadable { device: device.into(), source };
+    let mut superblock = [0; 1024];
+    disk.seek(SeekFrom::Start(SUPERBLOCK_AT)).map_err(unreadable)?;
+    disk.read_exact(&mut superblock).map_err(unreadable)?;
+    match recognise(&superblock) {
+        Content::Ours => {}
+        Content::Blank => return Err(DiskError::Blank(device.into())),
+        Content::Foreign => return Err(DiskError::Foreign(device.into())),
+    }
+    let size_bytes = disk.seek(SeekFrom::End(0)).map_err(unreadable)?;
+    drop(disk);
+    // noinit_itable: the background zeroing of inode tables would fill the host's sparse file for nothing.
+    sys_mount(device, target, "ext4", MountFlags::NOATIME, c"discard,errors=remount-ro,noinit_itable")
+        .map_err(|err| DiskError::Damaged { device: device.into(), source: err.into() })?;
+    if let Err(err) = grow(target, size_bytes) {
+        // The old size still works.
+        super::console::say(&format!("init: the data disk could not be grown: {err}"));
+    }
+    Ok(())
+}
+
+fn open(device: &str) -> Result<File, DiskError> {
+    let give_up = Instant::now() + APPEARS_WITHIN;
+    loop {
+        match File::open(device) {
+            Ok(disk) => return Ok(disk),
+            Err(err) if err.kind() == io::ErrorKind::NotFound && Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Err(DiskError::Missing(device.into())),
+            Err(source) => return Err(DiskError::Unreadable { device: device.into(), source }),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Content {
+    Ours,
+    Blank,
+    Foreign,
+}
+
+fn recognise(superblock: &[u8; 1024]) -> Content {
+    let label = &superblock[LABEL_AT..LABEL_AT + LABEL_BYTES];
+    let end = label.iter().position(|byte| *byte == 0).unwrap_or(LABEL_BYTES);
+    if superblock[MAGIC_AT..MAGIC_AT + 2] == MAGIC && &label[..end] == LABEL {
+        Content::Ours
+    } else if superblock.iter().all(|byte| *byte == 0) {
+        Content::Blank
+    } else {
+        Content::Foreign
+    }
+}
+
+/// Grows the ext4 mounted on `mount_point` to `size_bytes` of its device, online. Smaller or equal: nothing to do.
+fn grow(mount_point: &Path, size_bytes: u64) -> io::Result<()> {
+    let figures = rustix::fs::statvfs(mount_point)?;
+    let blocks = size_bytes / figures.f_bsize;
+    let root = File::open(mount_point)?;
+    ext4_resize(&root, blocks)
+}
+
+/// `EXT4_IOC_RESIZE_FS`. Source: include/uapi/linux/ext4.h.
+fn ext4_resize(root: &File, blocks: u64) -> io::Result<()> {
+    const OPCODE: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<u64>(b'f', 16);
+    // SAFETY: the opcode is EXT4_IOC_RESIZE_FS, _IOW('f', 16, __u64): the kernel reads exactly one u64 through the pointer,
+    // which `Setter` keeps alive for the call; a file of another filesystem answers ENOTTY.
+    let result = unsafe { rustix::ioctl::ioctl(root, rustix::ioctl::Setter::<OPCODE, u64>::new(blocks)) };
+    result.map_err(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn superblock(label: &[u8]) -> [u8; 1024] {
+        let mut bytes = [0; 1024];
+        bytes[MAGIC_AT..MAGIC_AT + 2].copy_from_slice(&MAGIC);
+        bytes[LABEL_AT..LABEL_AT + label.len()].copy_from_slice(label);
+        bytes
+    }
+
+    #[test]
+    fn only_our_label_on_ext4_is_ours() {
+        assert_eq!(recognise(&superblock(LABEL)), Content::Ours);
+        assert_eq!(recognise(&superblock(b"cubby-data2")), Content::Foreign);
+        assert_eq!(recognise(&superblock(b"")), Content::Foreign);
+        assert_eq!(recognise(&[0; 1024]), Content::Blank);
+        let mut other = superblock(LABEL);
+        other[MAGIC_AT] = 0;
+        assert_eq!(recognise(&other), Content::Foreign);
+    }
+}

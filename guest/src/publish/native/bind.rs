@@ -1,0 +1,97 @@
+//! Binding all listeners of a container, or none.
+
+use std::{io, net::SocketAddr};
+
+use cubby_wire::{forward::Protocol, publish::Port};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
+use tokio::net::{TcpListener, UdpSocket};
+
+use super::holder;
+
+const BACKLOG: i32 = 4096;
+
+pub struct Bound {
+    pub socket: Socket,
+    pub host_port: u16,
+}
+
+pub enum Socket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+/// Names the container of ours that has an address, if one has.
+type Ours<'a> = &'a dyn Fn(Protocol, SocketAddr) -> Option<String>;
+
+/// Binds `ports` in order. When one cannot be bound all are closed again, and the reason is in dockerd's words.
+pub fn all(ports: &[Port], ours: impl Fn(Protocol, SocketAddr) -> Option<String>) -> Result<Vec<Bound>, String> {
+    ports.iter().map(|port| one(port, &ours)).collect()
+}
+
+/// The first free port of the range; of port 0 the kernel chooses, from 32768 up.
+fn one(port: &Port, ours: Ours) -> Result<Bound, String> {
+    for host_port in port.host_port..=port.host_port_end.max(port.host_port) {
+        match open(port.protocol, SocketAddr::new(port.host_ip, host_port)) {
+            Ok(bound) => return Ok(bound),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && host_port < port.host_port_end => {}
+            Err(error) => return Err(refusal(port, host_port, &error, ours)),
+        }
+    }
+    Err(refusal(port, port.host_port, &io::ErrorKind::AddrInUse.into(), ours))
+}
+
+/// Source: moby 28, libnetwork/drivers/bridge/port_mapping_linux.go. The holder is our addition.
+fn refusal(port: &Port, host_port: u16, error: &io::Error, ours: Ours) -> String {
+    let protocol = match port.protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    };
+    let (host, target) =
+        (SocketAddr::new(port.host_ip, host_port), SocketAddr::new(port.target.address, port.target.port));
+    let failed = format!("failed to bind host port for {host}:{target}/{protocol}");
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            if let Some(name) = ours(port.protocol, host) {
+                // Why other words: dockerd's own port allocator says these, and clients look for them.
+                return format!("Bind for {host} failed: port is already allocated (container {name} has it)");
+            }
+            let holder = holder::of(port.protocol, host_port).map(|holder| format!(" (held by {holder})"));
+            format!("{failed}: address already in use{}", holder.unwrap_or_default())
+        }
+        io::ErrorKind::AddrNotAvailable => format!("{failed}: cannot assign requested address"),
+        io::ErrorKind::PermissionDenied => format!("{failed}: permission denied"),
+        _ => format!("{failed}: {error}"),
+    }
+}
+
+fn open(protocol: Protocol, at: SocketAddr) -> io::Result<Bound> {
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let (kind, number) = match protocol {
+        Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
+        Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
+    };
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, Some(number))?;
+    if at.is_ipv6() {
+        // Why: `0.0.0.0` is asked for on its own.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    if protocol == Protocol::Tcp {
+        // Why: a port whose last connections are in TIME_WAIT is free.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
+    bind(&socket, &at)?;
+    let (socket, host_port) = match protocol {
+        Protocol::Tcp => {
+            listen(&socket, BACKLOG)?;
+            let listener = TcpListener::from_std(socket.into())?;
+            let port = listener.local_addr()?.port();
+            (Socket::Tcp(listener), port)
+        }
+        Protocol::Udp => {
+            let socket = UdpSocket::from_std(socket.into())?;
+            let port = socket.local_addr()?.port();
+            (Socket::Udp(socket), port)
+        }
+    };
+    Ok(Bound { socket, host_port })
+}

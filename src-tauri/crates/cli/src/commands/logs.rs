@@ -1,0 +1,51 @@
+//! `cubby logs`: the files themselves, followed across rotation.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use cubby_host::dirs::Dirs;
+
+use crate::args::Log;
+use crate::failure::Failure;
+
+pub async fn run(dirs: &Dirs, which: Log, follow: bool) -> Result<(), Failure> {
+    let path = match which {
+        Log::Console => dirs.console_log(),
+        Log::Daemon => dirs.daemon_log(),
+    };
+    let opened = match File::open(&path) {
+        Ok(file) => Some(file),
+        Err(err) if err.kind() == io::ErrorKind::NotFound && follow => None,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            return Err(Failure::failed(format!("nothing was logged yet ({} does not exist)", path.display())));
+        }
+        Err(err) => return Err(Failure::failed(format!("{}: {err}", path.display()))),
+    };
+    tokio::task::spawn_blocking(move || copy(&path, opened, follow)).await??;
+    Ok(())
+}
+
+fn copy(path: &Path, mut opened: Option<File>, follow: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    loop {
+        if let Some(file) = &mut opened
+            && let Err(err) = io::copy(file, &mut out).and_then(|_| out.flush())
+        {
+            // `| head` is a way to end this.
+            return if err.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(err) };
+        }
+        if !follow {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let old = opened.as_ref().and_then(|file| file.metadata().ok()).map(|meta| meta.ino());
+        if std::fs::metadata(path).ok().map(|meta| meta.ino()) != old
+            && let Ok(new) = File::open(path)
+        {
+            opened = Some(new);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! One file per command.
+
+mod context;
+mod daemon;
+mod demo;
+mod doctor;
+mod logs;
+mod power;
+mod status;
+
+use cubby_host::dirs::Dirs;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+use crate::say;
+
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let dirs = Dirs::of_process(&args.profile)?;
+    match args.command {
+        Command::Up { json } => power::up(&dirs, json).await,
+        Command::Down => power::down(&dirs).await,
+        Command::Restart { json } => power::restart(&dirs, json).await,
+        Command::Status { json } => status::run(&dirs, json).await,
+        Command::Doctor { json } => doctor::run(&dirs, json).await,
+        Command::Logs { which, follow } => logs::run(&dirs, which, follow).await,
+        Command::Context(context) => context::run(&dirs, context),
+        Command::Demo { print, port } => demo::run(&dirs, print, port).await,
+        Command::Daemon => daemon::run(&dirs).await,
+        Command::Version => {
+            say!("cubby {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The commands of the user interface.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::process::Stdio;
+
+use bollard::query_parameters::{
+    InspectContainerOptions, InspectContainerOptionsBuilder, KillContainerOptions, RemoveContainerOptionsBuilder,
+    RemoveImageOptionsBuilder, RestartContainerOptions, StartContainerOptions, StopContainerOptions,
+};
+
+use super::Inner;
+use crate::context::{Context, ContextError};
+use crate::engine::errors::app_error;
+use crate::engine::{convert, run};
+use crate::hardware::{self, chain};
+use crate::schema::{AppError, Command, ImageRemoved, MountKind, Removal, Reply};
+
+/// Where the demo's page is offered when the port is free.
+const DEMO_PORT: u16 = 8080;
+/// Of a console log, however long its lines are.
+const MAX_TAIL_BYTES: u64 = 1 << 20;
+
+pub(super) async fn call(inner: &Inner, command: Command) -> Result<Reply, AppError> {
+    let done = |(): ()| Reply::Done;
+    match command {
+        Command::Snapshot => Ok(Reply::Snapshot { snapshot: Box::new(inner.world.snapshot()) }),
+        Command::MachineStart => {
+            let mut daemon = inner.daemon().await?;
+            daemon.up().await.map(done).map_err(|err| machine_failed("started", &err))
+        }
+        Command::MachineStop => {
+            let mut daemon = inner.daemon().await?;
+            daemon.down().await.map(done).map_err(|err| machine_failed("stopped", &err))
+        }
+        Command::MachineRestart => {
+            let mut daemon = inner.daemon().await?;
+            daemon.restart().await.map(done).map_err(|err| machine_failed("restarted", &err))
+        }
+        Command::DemoRun => {
+            let archive = hardware::demo_image();
+            let container = run::demo(&inner.engine()?, archive.as_deref(), DEMO_PORT).await?;
+            Ok(Reply::Container { container })
+        }
+        Command::ContainerRun { run } => {
+            let container = run::run(&inner.engine()?, &run).await?;
+            Ok(Reply::Container { container })
+        }
+        Command::ContainerStart { id } => inner
+            .engine()?
+            .start_container(&id, None::<StartContainerOptions>)
+            .await
+            .map(done)
+            .map_err(|err| app_error("It could not be started", err)),
+        Command::ContainerStop { id } => inner
+            .engine()?
+            .stop_container(&id, None::<StopContainerOptions>)
+            .await
+            .map(done)
+            .map_err(|err| app_error("It could not be stopped", err)),
+        Command::ContainerRestart { id } => {
+            let restarted = inner.engine()?.restart_container(&id, None::<RestartContainerOptions>).await;
+            restarted.map(done).map_err(|err| app_error("It could not be restarted", err))
+        }
+        Command::ContainerKill { id } => inner
+            .engine()?
+            .kill_container(&id, None::<KillContainerOptions>)
+            .await
+            .map(done)
+            .map_err(|err| app_error("It could not be killed", err)),
+        Command::ContainerPause { id } => {
+            inner.engine()?.pause_container(&id).await.map(done).map_err(|err| app_error("It could not be paused", err))
+        }
+        Command::ContainerUnpause { id } => {
+            let resumed = inner.engine()?.unpause_container(&id).await;
+            resumed.map(done).map_err(|err| app_error("It could not be resumed", err))
+        }
+        Command::ContainerRemoval { id } => removal(inner, &id).await,
+        Command::ContainerRemove { id, volumes } => {
+            let options = RemoveContainerOptionsBuilder::default().force(true).v(volumes).build();
+            let removed = inner.engine()?.remove_container(&id, Some(options)).await;
+            removed.map(done).map_err(|err| app_error("It could not be removed", err))
+        }
+        Command::ContainerInspect { id } => inspect(inner, &id).await,
+        Command::ImageRemove { id, force } => remove_image(inner, &id, force).await,
+        Command::UrlOpen { url } => open_url(&url).map(done),
+        Command::ConsoleLogOpen => open(&inner.dirs.console_log().display().to_string()).map(done),
+        Command::ConsoleLogTail { lines } => tail(inner, lines).await,
+        Command::ContextStatus => {
+            let context = Context::of_process(&inner.dirs).map_err(context_failed)?;
+            Ok(Reply::Context { context: context.status() })
+        }
+        Command::ContextCreate => {
+            let context = Context::of_process(&inner.dirs).map_err(context_failed)?;
+            context.create().map_err(context_failed)?;
+            Ok(Reply::Context { context: context.status() })
+        }
+    }
+}
+
+fn machine_failed(what: &str, err: &crate::daemon::ClientError) -> AppError {
+    AppError::failed(format!("The machine could not be {what}"), chain(err))
+}
+
+fn context_failed(err: ContextError) -> AppError {
+    AppError::failed("The docker context could not be changed", chain(&err))
+}
+
+async fn inspect(inner: &Inner, id: &str) -> Result<Reply, AppError> {
+    const TITLE: &str = "It could not be inspected";
+    let found = inner
+        .engine()?
+        .inspect_container(id, None::<InspectContainerOptions>)
+        .await
+        .map_err(|err| app_error(TITLE, err))?;
+    let text = serde_json::to_string_pretty(&found).map_err(|err| AppError::failed(TITLE, err.to_string()))?;
+    Ok(Reply::Text { text })
+}
+
+async fn removal(inner: &Inner, id: &str) -> Result<Reply, AppError> {
+    let options = InspectContainerOptionsBuilder::default().size(true).build();
+    let found = inner.engine()?.inspect_container(id, Some(options)).await;
+    let found = found.map_err(|err| app_error("It could not be inspected", err))?;
+    let written_bytes = found.size_rw.and_then(|size| u64::try_from(size).ok());
+    let running = found.state.as_ref().and_then(|state| state.running) == Some(true);
+    let row = convert::container(found, convert::Known::default());
+    let volumes = |anonymous| {
+        let of_kind =
+            row.mounts.iter().filter(move |mount| mount.kind == MountKind::Volume && mount.anonymous == anonymous);
+        of_kind.map(|mount| mount.source.clone()).collect::<Vec<_>>()
+    };
+    let removal = Removal {
+        volumes_gone: volumes(true),
+        volumes_kept: volumes(false),
+        folders_kept: row
+            .mounts
+            .iter()
+            .filter(|mount| mount.kind == MountKind::Bind)
+            .map(|mount| mount.source.clone())
+            .collect(),
+        id: row.id,
+        name: row.name,
+        running,
+        written_bytes,
+        image: row.image,
+    };
+    Ok(Reply::Removal { removal })
+}
+
+async fn remove_image(inner: &Inner, id: &str, force: bool) -> Result<Reply, AppError> {
+    let options = RemoveImageOptionsBuilder::default().force(force).build();
+    let removed = inner.engine()?.remove_image(id, Some(options), None).await;
+    let removed = removed.map_err(|err| app_error("The image could not be removed", err))?;
+    let (untagged, deleted) =
+        removed.into_iter().map(|item| (item.untagged, item.deleted)).unzip::<_, _, Vec<_>, Vec<_>>();
+    let removed = ImageRemoved {
+        untagged: untagged.into_iter().flatten().collect(),
+        deleted: deleted.into_iter().flatten().collect(),
+    };
+    Ok(Reply::ImageRemoved { removed })
+}
+
+fn open_url(url: &str) -> Result<(), AppError> {
+    let web = url.starts_with("http://") || url.starts_with("https://");
+    if !web || url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(AppError::failed("The page could not be opened", format!("{url:?} is not a web address")));
+    }
+    open(url)
+}
+
+/// Hands it to the desktop, without a shell in between and without waiting for the viewer.
+fn open(what: &str) -> Result<(), AppError> {
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let mut command = tokio::process::Command::new(opener);
+    command.arg(what).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    match command.spawn() {
+        // The runtime reaps it.
+        Ok(_child) => Ok(()),
+        Err(err) => Err(AppError::failed("It could not be opened", format!("{opener}: {err}; open {what} yourself"))),
+    }
+}
+
+async fn tail(inner: &Inner, lines: u32) -> Result<Reply, AppError> {
+    let path = inner.dirs.console_log();
+    let read = tokio::task::spawn_blocking(move || last_lines(&path, lines as usize)).await;
+    let text = read.map_err(|err| AppError::failed("The console log could not be read", err.to_string()))?;
+    Ok(Reply::Text { text: text.unwrap_or_default() })
+}
+
+fn last_lines(path: &Path, lines: usize) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(len.saturating_sub(MAX_TAIL_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_TAIL_BYTES).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<_> = text.lines().collect();
+    Ok(all[all.len().saturating_sub(lines)..].join("\n"))
+}

@@ -1,0 +1,150 @@
+//! Binding all listeners of a container, or none.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use cubby_wire::forward::Protocol;
+use cubby_wire::publish::Port;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use tokio::net::{TcpListener, UdpSocket};
+
+const BACKLOG: i32 = 1024;
+
+pub(super) struct Bound {
+    pub socket: Socket,
+    pub host_port: u16,
+}
+
+pub(super) enum Socket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+    /// This system has no IPv6; the same port is open on every IPv4 address.
+    Shared,
+}
+
+/// Binds `asked` in order. On failure everything is closed again and the index of the culprit told, with the reason.
+/// `holder` names who has a port that is taken.
+pub(super) fn all(
+    asked: &[Port],
+    holder: impl Fn(Protocol, u16) -> Option<String>,
+) -> Result<Vec<Bound>, (usize, String)> {
+    let mut bound: Vec<Bound> = Vec::with_capacity(asked.len());
+    for (index, port) in asked.iter().enumerate() {
+        check(port).map_err(|reason| (index, reason))?;
+        let sibling = asked[..index].iter().position(|other| is_sibling(other, port)).map(|at| bound[at].host_port);
+        bound.push(one(port, sibling, &holder).map_err(|reason| (index, reason))?);
+    }
+    Ok(bound)
+}
+
+fn check(port: &Port) -> Result<(), String> {
+    if port.target.port == 0 {
+        return Err("the container's port is 0".into());
+    }
+    if port.target.protocol != port.protocol {
+        return Err("the container's port has another protocol".into());
+    }
+    if port.host_port_end < port.host_port || (port.host_port == 0 && port.host_port_end != 0) {
+        return Err(format!("{}-{} is not a range of ports", port.host_port, port.host_port_end));
+    }
+    Ok(())
+}
+
+/// The IPv4 half of what Docker's clients ask for as one port: `0.0.0.0` and `::` of the same container port.
+fn is_sibling(other: &Port, port: &Port) -> bool {
+    port.host_ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        && other.host_ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        && (other.host_port, other.host_port_end) == (port.host_port, port.host_port_end)
+        && other.target == port.target
+}
+
+fn one(port: &Port, sibling: Option<u16>, holder: &impl Fn(Protocol, u16) -> Option<String>) -> Result<Bound, String> {
+    // A sibling decides: both halves of a port shall have the same number.
+    let (first, last) = match sibling {
+        Some(chosen) => (chosen, chosen),
+        None => (port.host_port, port.host_port_end),
+    };
+    let mut taken = None;
+    for host_port in first..=last {
+        match listen(port.protocol, SocketAddr::new(port.host_ip, host_port)) {
+            Ok(bound) => return Ok(bound),
+            Err(err) if no_ipv6(&err) && sibling.is_some() => return Ok(Bound { socket: Socket::Shared, host_port }),
+            Err(err) if err.kind() == io::ErrorKind::AddrInUse => taken = Some(host_port),
+            Err(err) => return Err(refusal(port, host_port, &err)),
+        }
+    }
+    match taken {
+        Some(host_port) if first == last => {
+            let holder = holder(port.protocol, host_port).map(|it| format!(" ({it} has it)")).unwrap_or_default();
+            Err(format!("{}: address already in use{holder}", failed(port, host_port)))
+        }
+        _ => Err(format!("{}: every port up to {last} is already in use", failed(port, first))),
+    }
+}
+
+/// dockerd's words. Source: moby 28, daemon/libnetwork/portmapper.
+fn failed(port: &Port, host_port: u16) -> String {
+    let protocol = match port.protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    };
+    format!("failed to bind host port {}/{protocol}", SocketAddr::new(port.host_ip, host_port))
+}
+
+fn no_ipv6(err: &io::Error) -> bool {
+    err.kind() == io::ErrorKind::AddrNotAvailable
+        || err.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+fn refusal(port: &Port, host_port: u16, err: &io::Error) -> String {
+    let failed = failed(port, host_port);
+    match err.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "{failed}: this system lets only its administrator open ports below {}; publish on a higher one, \
+             such as {}, or allow it: sysctl net.ipv4.ip_unprivileged_port_start={host_port}",
+            unprivileged_start(),
+            8000 + u32::from(host_port),
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{failed}: this computer has no address {}", port.host_ip)
+        }
+        _ => format!("{failed}: {err}"),
+    }
+}
+
+fn unprivileged_start() -> u16 {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    text.trim().parse().unwrap_or(1024)
+}
+
+fn listen(protocol: Protocol, at: SocketAddr) -> io::Result<Bound> {
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let kind = match protocol {
+        Protocol::Tcp => SocketType::STREAM,
+        Protocol::Udp => SocketType::DGRAM,
+    };
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    if at.is_ipv6() {
+        // `0.0.0.0` is bound on its own.
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    if protocol == Protocol::Tcp {
+        // A port whose last connections are still in TIME_WAIT is free.
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &at)?;
+    let (socket, at) = match protocol {
+        Protocol::Tcp => {
+            rustix::net::listen(&socket, BACKLOG)?;
+            let listener = TcpListener::from_std(socket.into())?;
+            let at = listener.local_addr()?;
+            (Socket::Tcp(listener), at)
+        }
+        Protocol::Udp => {
+            let socket = UdpSocket::from_std(socket.into())?;
+            let at = socket.local_addr()?;
+            (Socket::Udp(socket), at)
+        }
+    };
+    Ok(Bound { socket, host_port: at.port() })
+}

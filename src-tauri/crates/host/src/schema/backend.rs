@@ -1,0 +1,33 @@
+//! What the shell and the dev server need of the host: implemented by [`crate::App`], and by fakes in tests.
+
+use std::future::Future;
+
+use tokio::sync::{broadcast, mpsc};
+
+use super::{AppError, Change, Command, OpenLogs, OpenTerminal, Reply, StreamItem, TerminalInput};
+
+/// Items arrive until one whose `is_last()` holds, or until the sender is dropped; dropping the receiver closes the source.
+/// The channel is bounded (a few items), so whoever does not receive holds the source back.
+pub type Stream = mpsc::Receiver<StreamItem>;
+
+/// A process with a terminal. `output` yields [`StreamItem::Bytes`] (at most 32 KiB each); dropping both ends hangs it up.
+#[derive(Debug)]
+pub struct Terminal {
+    pub output: Stream,
+    pub input: mpsc::Sender<TerminalInput>,
+}
+
+/// Every method may be called from many tasks at once; none blocks the runtime.
+pub trait Backend: Send + Sync + 'static {
+    fn call(&self, command: Command) -> impl Future<Output = Result<Reply, AppError>> + Send;
+
+    /// A receiver that misses changes gets `Lagged` and must ask for a snapshot again.
+    fn events(&self) -> broadcast::Receiver<Change>;
+
+    fn open_logs(&self, open: OpenLogs) -> impl Future<Output = Result<Stream, AppError>> + Send;
+
+    fn open_terminal(&self, open: OpenTerminal) -> impl Future<Output = Result<Terminal, AppError>> + Send;
+
+    /// One [`StreamItem::Figures`] at once, then one every two seconds while somebody receives.
+    fn open_figures(&self) -> impl Future<Output = Result<Stream, AppError>> + Send;
+}

@@ -1,0 +1,175 @@
+//! Containers as the UI shows them: one flat row each, complete, so that a change replaces a row.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerState {
+    Created,
+    Running,
+    Paused,
+    Restarting,
+    Removing,
+    Exited,
+    Dead,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    Starting,
+    Healthy,
+    Unhealthy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+/// A port of the container; `host_port` is set when it is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Port {
+    pub container_port: u16,
+    pub protocol: Protocol,
+    pub host_ip: Option<String>,
+    pub host_port: Option<u16>,
+    /// What a browser on this computer can open; TCP only.
+    pub url: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum MountKind {
+    Volume,
+    Bind,
+    Tmpfs,
+    Other,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Mount {
+    pub kind: MountKind,
+    /// Volume name or host path; empty for tmpfs.
+    pub source: String,
+    pub target: String,
+    pub read_only: bool,
+    /// A volume without a name of its own: goes when the container is removed with its volumes.
+    pub anonymous: bool,
+}
+
+/// Why a container is not running, as far as the host can tell. The UI has a sentence for each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum StopReason {
+    /// Never started.
+    NotStarted,
+    /// Ended by itself with exit code 0.
+    Finished,
+    /// Ended by itself with another code.
+    Failed { exit_code: i32 },
+    /// The kernel ended it: it used more memory than it may.
+    OutOfMemory,
+    /// Somebody asked for it (stop, kill, restart).
+    Stopped,
+    /// A signal that nobody here sent, by number.
+    Signal { signal: i32 },
+    /// The program named in the command does not exist in the image (127).
+    ProgramNotFound,
+    /// The program exists but cannot be run (126).
+    ProgramNotExecutable,
+    /// It never came up; the engine's own words.
+    StartFailed { detail: String },
+    /// The machine went away underneath it.
+    MachineStopped,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Container {
+    pub id: String,
+    /// Without the leading slash.
+    pub name: String,
+    /// As the user wrote it.
+    pub image: String,
+    pub image_id: String,
+    pub state: ContainerState,
+    pub health: Option<Health>,
+    pub created_unix_ms: u64,
+    pub started_unix_ms: Option<u64>,
+    pub finished_unix_ms: Option<u64>,
+    /// Of the last run; absent before the first and while running.
+    pub exit_code: Option<i32>,
+    /// Set unless running, paused or restarting.
+    pub stop_reason: Option<StopReason>,
+    pub ports: Vec<Port>,
+    pub mounts: Vec<Mount>,
+    /// Path and arguments.
+    pub command: Vec<String>,
+    pub tty: bool,
+    /// Docker's name: `no`, `always`, `unless-stopped`, `on-failure`.
+    pub restart_policy: String,
+    /// `com.docker.compose.project` and `.service`.
+    pub compose_project: Option<String>,
+    pub compose_service: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct ContainerRef {
+    pub id: String,
+    pub name: String,
+}
+
+/// A door to open. Host port 0 (or absent) lets the host choose a free one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct PortRequest {
+    pub container_port: u16,
+    pub protocol: Protocol,
+    pub host_port: Option<u16>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct EnvVar {
+    pub name: String,
+    pub value: String,
+}
+
+// Why: values are often secrets and must not reach a log through `Debug`.
+impl std::fmt::Debug for EnvVar {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}=…", self.name)
+    }
+}
+
+/// Create and start. Absent fields take the image's own settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct RunContainer {
+    pub image: String,
+    pub name: Option<String>,
+    pub ports: Vec<PortRequest>,
+    pub env: Vec<EnvVar>,
+    /// Empty: the image's command.
+    pub command: Vec<String>,
+}
+
+/// What removing a container takes away and what it leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Removal {
+    pub id: String,
+    pub name: String,
+    /// It runs now and would be stopped by force.
+    pub running: bool,
+    /// Size of the files written inside the container since it was created; they go.
+    pub written_bytes: Option<u64>,
+    /// Names of unnamed volumes that go with it.
+    pub volumes_gone: Vec<String>,
+    /// Names of volumes that stay.
+    pub volumes_kept: Vec<String>,
+    /// Folders of this computer that stay untouched.
+    pub folders_kept: Vec<String>,
+    /// The image stays.
+    pub image: String,
+}

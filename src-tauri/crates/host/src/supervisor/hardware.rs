@@ -1,0 +1,36 @@
+//! What the supervisor needs of a machine. [`crate::hardware`] gives it the real one, tests a faulty one.
+
+use cubby_machine::{ExitReason, Figures, StopMode};
+
+use crate::link::{BoxFuture, BoxStream, Link};
+use crate::schema::Problem;
+
+/// Makes machines.
+pub trait Hardware: Send + Sync + 'static {
+    /// Finds or makes all that a machine needs, and the machine, which is off. May take a while.
+    fn prepare(&self) -> BoxFuture<'_, Result<Prepared, Problem>>;
+}
+
+pub struct Prepared {
+    pub machine: Box<dyn Machine>,
+    /// `kvm`, `tcg`, …
+    pub accelerator: String,
+}
+
+/// One machine; dropping it ends it. The semantics are those of [`cubby_machine::Machine`].
+pub trait Machine: Send {
+    fn start(&mut self) -> BoxFuture<'_, Result<(), Problem>>;
+    fn stop(&mut self, mode: StopMode) -> BoxFuture<'_, ()>;
+    fn wait(&mut self) -> BoxFuture<'_, ExitReason>;
+    fn link(&self) -> Link;
+    fn listen(&self, port: u32) -> Result<Box<dyn Listen>, Problem>;
+    fn figures(&self) -> Figures;
+    /// Process id of the hypervisor, where it is a process.
+    fn pid(&self) -> Option<u32>;
+}
+
+/// Accepts the guest's streams to one port.
+pub trait Listen: Send {
+    /// `None` when the machine is gone.
+    fn accept(&mut self) -> BoxFuture<'_, Option<BoxStream>>;
+}

@@ -1,0 +1,302 @@
+//! The data disk: a sparse raw file with the filesystem from the guest image's template.
+//!
+//! ```text
+//!  no file ──▶ <path>.new: locked, filled, sized, synced ──rename──▶ <path>     a crash leaves only `.new`
+//!  file    ──▶ locked ──▶ grown if it shall be larger (never shrunk)
+//! ```
+//!
+//! Invariant: whoever holds a [`LockedDisk`] is the only one to run a machine on that file on this host.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::spec::DataDisk;
+
+/// Unit of sparseness when the template is unpacked.
+const BLOCK_BYTES: usize = 64 * 1024;
+/// A template that unpacks to more than this is damaged: the guest image's is a few dozen mebibytes.
+const MAX_TEMPLATE_BYTES: u64 = 16 << 30;
+
+/// Why there is no data disk to run on.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    #[error("data disk {0} is in use by another machine")]
+    InUse(PathBuf),
+    #[error("no space for the data disk {path}: {free_mib} MiB free, {needed_mib} MiB more needed")]
+    NoSpace { path: PathBuf, free_mib: u64, needed_mib: u64 },
+    #[error("data disk {0} is not a regular file")]
+    NotAFile(PathBuf),
+    #[error("data-disk template {path} is damaged; build or install the guest image again")]
+    Template { path: PathBuf, source: io::Error },
+    #[error("could not {action} data disk {path}")]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+}
+
+/// A data disk that is ours alone until this is dropped.
+#[derive(Debug)]
+pub struct LockedDisk {
+    file: File,
+    path: PathBuf,
+}
+
+impl LockedDisk {
+    /// Opens the disk, making it from `template` (zstd) if it is not there. Blocking.
+    pub fn open_or_create(template: &Path, disk: &DataDisk) -> Result<LockedDisk, DiskError> {
+        let opened = match LockedDisk::open(&disk.path)? {
+            Some(opened) => opened,
+            None => LockedDisk::create(template, disk)?,
+        };
+        opened.grow(disk.size_bytes)?;
+        Ok(opened)
+    }
+
+    fn open(path: &Path) -> Result<Option<LockedDisk>, DiskError> {
+        let failed = |source| DiskError::Io { action: "open", path: path.to_owned(), source };
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(err) => return Err(failed(err)),
+        };
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(DiskError::NotAFile(path.to_owned()));
+        }
+        lock(&file, path)?;
+        Ok(Some(LockedDisk { file, path: path.to_owned() }))
+    }
+
+    fn create(template: &Path, disk: &DataDisk) -> Result<LockedDisk, DiskError> {
+        let unfinished = with_suffix(&disk.path, ".new");
+        let failed = |action| move |source| fail(action, &disk.path, source);
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).write(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&unfinished).map_err(failed("create"))?;
+        lock(&file, &disk.path)?;
+        // Another process may have finished between our look and our lock.
+        if let Some(opened) = LockedDisk::open(&disk.path)? {
+            return Ok(opened);
+        }
+        file.set_len(0).map_err(failed("create"))?;
+        let filled = fill(&file, template, disk).and_then(|()| {
+            std::fs::rename(&unfinished, &disk.path).map_err(failed("create"))?;
+            sync_parent(&disk.path).map_err(failed("create"))
+        });
+        if let Err(err) = filled {
+            let _ = std::fs::remove_file(&unfinished);
+            return Err(err);
+        }
+        Ok(LockedDisk { file, path: disk.path.clone() })
+    }
+
+    fn grow(&self, size_bytes: u64) -> Result<(), DiskError> {
+        let failed = |source| fail("grow", &self.path, source);
+        let now = self.file.metadata().map_err(failed)?.len();
+        if now >= size_bytes {
+            return Ok(());
+        }
+        self.file.set_len(size_bytes).and_then(|()| self.file.sync_all()).map_err(failed)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes that the file occupies, holes left out.
+    pub fn allocated_bytes(&self) -> u64 {
+        let Ok(metadata) = self.file.metadata() else { return 0 };
+        #[cfg(unix)]
+        return std::os::unix::fs::MetadataExt::blocks(&metadata) * 512;
+        #[cfg(not(unix))]
+        return metadata.len();
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), DiskError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(DiskError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(DiskError::Io { action: "lock", path: path.to_owned(), source }),
+    }
+}
+
+/// Unpacks the template without writing its holes.
+fn fill(mut file: &File, template: &Path, disk: &DataDisk) -> Result<(), DiskError> {
+    let damaged = |source| DiskError::Template { path: template.to_owned(), source };
+    let failed = |source| fail("fill", &disk.path, source);
+    let packed = File::open(template).map_err(damaged)?;
+    let mut unpacked = zstd::Decoder::new(packed).map_err(damaged)?;
+    let mut block = vec![0; BLOCK_BYTES];
+    let mut at = 0;
+    loop {
+        let len = read_block(&mut unpacked, &mut block).map_err(damaged)?;
+        if len == 0 {
+            break;
+        }
+        if block[..len].iter().any(|byte| *byte != 0) {
+            file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(&block[..len])).map_err(failed)?;
+        }
+        at += len as u64;
+        if at > MAX_TEMPLATE_BYTES {
+            return Err(damaged(io::Error::other("unpacks to more than 16 GiB")));
+        }
+    }
+    file.set_len(at.max(disk.size_bytes)).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+/// Fills `block` as far as the stream goes.
+fn read_block(from: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < block.len() {
+        match from.read(&mut block[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(filled)
+}
+
+/// What a failed write means to a person.
+fn fail(action: &'static str, path: &Path, source: io::Error) -> DiskError {
+    /// A fresh filesystem and what the first minutes write to it.
+    const NEEDED_MIB: u64 = 256;
+    if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return DiskError::NoSpace { path: path.to_owned(), free_mib: free_mib(path), needed_mib: NEEDED_MIB };
+    }
+    DiskError::Io { action, path: path.to_owned(), source }
+}
+
+#[cfg(unix)]
+fn free_mib(path: &Path) -> u64 {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    rustix::fs::statvfs(dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize) >> 20)
+}
+
+#[cfg(not(unix))]
+fn free_mib(_path: &Path) -> u64 {
+    0
+}
+
+/// Makes a rename last through a power cut.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: u64 = 8 << 20;
+
+    struct Case {
+        dir: tempfile::TempDir,
+    }
+
+    impl Case {
+        /// A template of 1 MiB: one block of text, a hole, one byte at the very end.
+        fn new() -> Case {
+            let case = Case { dir: tempfile::tempdir().unwrap() };
+            let mut plain = vec![0; 1 << 20];
+            plain[..5].copy_from_slice(b"hello");
+            *plain.last_mut().unwrap() = 7;
+            std::fs::write(case.template(), zstd::encode_all(&plain[..], 1).unwrap()).unwrap();
+            case
+        }
+
+        fn template(&self) -> PathBuf {
+            self.dir.path().join("template.zst")
+        }
+
+        fn disk(&self, size_bytes: u64) -> DataDisk {
+            DataDisk { path: self.dir.path().join("data.raw"), size_bytes }
+        }
+
+        fn open(&self, size_bytes: u64) -> Result<LockedDisk, DiskError> {
+            LockedDisk::open_or_create(&self.template(), &self.disk(size_bytes))
+        }
+
+        fn files(&self) -> Vec<String> {
+            let mut names: Vec<_> = std::fs::read_dir(self.dir.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        }
+    }
+
+    #[test]
+    fn a_new_disk_has_the_template_the_size_and_holes() {
+        let case = Case::new();
+        let disk = case.open(SIZE).unwrap();
+        let content = std::fs::read(disk.path()).unwrap();
+        assert_eq!(content.len() as u64, SIZE);
+        assert_eq!(&content[..5], b"hello");
+        assert_eq!(content[(1 << 20) - 1], 7);
+        assert!(disk.allocated_bytes() <= 4 * BLOCK_BYTES as u64, "{} bytes allocated", disk.allocated_bytes());
+        assert_eq!(case.files(), ["data.raw", "template.zst"]);
+    }
+
+    #[test]
+    fn a_disk_grows_and_never_shrinks_and_keeps_its_content() {
+        let case = Case::new();
+        std::fs::write(case.disk(0).path, b"mine").unwrap();
+        drop(case.open(SIZE).unwrap());
+        let disk = case.open(1 << 20).unwrap();
+        let content = std::fs::read(disk.path()).unwrap();
+        assert_eq!((content.len() as u64, &content[..4]), (SIZE, &b"mine"[..]));
+    }
+
+    #[test]
+    fn a_disk_has_one_machine_at_a_time() {
+        let case = Case::new();
+        let first = case.open(SIZE).unwrap();
+        assert!(matches!(case.open(SIZE), Err(DiskError::InUse(_))));
+        drop(first);
+        case.open(SIZE).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_template_leaves_nothing_behind() {
+        let case = Case::new();
+        let whole = std::fs::read(case.template()).unwrap();
+        std::fs::write(case.template(), &whole[..whole.len() / 2]).unwrap();
+        assert!(matches!(case.open(SIZE), Err(DiskError::Template { .. })));
+        assert_eq!(case.files(), ["template.zst"]);
+    }
+
+    #[test]
+    fn what_a_crash_left_is_made_anew() {
+        let case = Case::new();
+        std::fs::write(case.dir.path().join("data.raw.new"), vec![1; 4096]).unwrap();
+        let disk = case.open(SIZE).unwrap();
+        assert_eq!(&std::fs::read(disk.path()).unwrap()[..6], b"hello\0");
+    }
+
+    #[test]
+    fn a_full_disk_is_named_as_such() {
+        let err = fail("fill", Path::new("/tmp/data.raw"), io::ErrorKind::StorageFull.into());
+        assert!(matches!(err, DiskError::NoSpace { .. }));
+        assert!(err.to_string().contains("MiB free"), "{err}");
+    }
+
+    #[test]
+    fn a_directory_in_the_way_is_refused() {
+        let case = Case::new();
+        std::fs::create_dir(case.disk(0).path).unwrap();
+        assert!(case.open(SIZE).is_err());
+    }
+}

@@ -1,0 +1,39 @@
+//! The machine: one Linux guest on whatever hypervisor this host has.
+//!
+//! [`Hypervisor`] and [`Machine`] are the whole contract; one module per backend implements it. The supervisor in
+//! `cubby-host` owns a [`Machine`] and decides when it runs; here is only how.
+//!
+//! | module | |
+//! |---|---|
+//! | [`hypervisor`] | the two traits, capabilities, errors |
+//! | [`spec`] | what a machine shall be |
+//! | [`image`] | the guest image on disk: kernel, initramfs, data-disk template |
+//! | [`disk`] | the data disk: made from the template, locked, never half-made |
+//! | [`console`] | the guest's console as a rotating log file |
+//! | [`stream`] | connections into and out of the guest |
+//! | `qemu` | Linux: QEMU as a child process, KVM where it really boots, else TCG |
+//!
+//! Invariants: a machine never outlives the process that started it; the guest is hostile; nothing blocks the async
+//! runtime; no guest data ever leaves through a network port of the host.
+
+pub mod console;
+pub mod disk;
+pub mod hypervisor;
+pub mod image;
+pub mod spec;
+pub mod stream;
+
+#[cfg(target_os = "linux")]
+pub mod qemu;
+
+pub use disk::DiskError;
+pub use hypervisor::{
+    Accelerator, BoxFuture, Capabilities, Condition, ExitReason, Figures, Hypervisor, Machine, MachineError,
+    ProbeError, StopMode,
+};
+pub use image::{GuestImage, ImageError};
+pub use spec::{DataDisk, MachineSpec};
+pub use stream::{DialError, Dialer, Listener, Stream};
+
+#[cfg(target_os = "linux")]
+pub use qemu::Qemu;

@@ -1,0 +1,30 @@
+//! What a machine shall be.
+
+use std::path::PathBuf;
+
+use crate::image::GuestImage;
+
+/// Everything that a backend needs to know. Paths are absolute.
+#[derive(Clone, Debug)]
+pub struct MachineSpec {
+    /// For logs and process titles; `default` for most people.
+    pub name: String,
+    /// Private directory (0700) for the machine's sockets, with a short path: socket names are limited to 107 bytes.
+    pub runtime_dir: PathBuf,
+    pub image: GuestImage,
+    /// Appended to the image's own kernel command line.
+    pub extra_cmdline: String,
+    pub cpus: u32,
+    pub memory_mib: u32,
+    pub data_disk: DataDisk,
+    /// The newest console text; older text is in `<console_log>.1` and so on.
+    pub console_log: PathBuf,
+}
+
+/// The one disk of a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDisk {
+    pub path: PathBuf,
+    /// Size the guest shall see. A disk that is larger already stays as it is.
+    pub size_bytes: u64,
+}

@@ -1,0 +1,36 @@
+//! The Docker Engine API on a real engine, through the real docker CLI and raw requests.
+//!
+//! The same cases run natively (root) and in the guest: `CUBBY_TEST_ENGINE=native|guest`. The engine is shared by the
+//! cases, which therefore name their containers after themselves.
+
+mod crash;
+mod exec;
+mod images;
+mod lifecycle;
+mod logs;
+mod networks;
+mod requests;
+mod run;
+mod volumes;
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use cubby_harness::{Docker, Engine};
+
+/// The engine of this run: started by the first case, stopped when the last one that runs has let go of it.
+fn engine() -> Arc<Engine> {
+    static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(engine) = shared.upgrade() {
+        return engine;
+    }
+    let engine = Arc::new(Engine::start());
+    *shared = Arc::downgrade(&engine);
+    engine
+}
+
+/// The docker CLI on the shared engine, and the engine to keep alive while it is used.
+fn docker() -> (Docker, Arc<Engine>) {
+    let engine = engine();
+    (engine.docker(), engine)
+}

@@ -1,0 +1,143 @@
+//! A real engine of the test's own: started on demand, gone without a trace afterwards.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::{Docker, Machine, Place, binary, busybox_archive, request, wait_for};
+
+/// An engine, wherever this run of the suite has it.
+pub enum Engine {
+    Native(NativeEngine),
+    Guest(Machine),
+}
+
+impl Engine {
+    /// A fresh engine (native) or the machine's (guest), with [`crate::IMAGE`] loaded.
+    pub fn start() -> Self {
+        let engine = match Place::of_this_run() {
+            Place::Native => Self::Native(NativeEngine::start()),
+            Place::Guest => Self::Guest(Machine::start()),
+        };
+        engine.docker().run_with_input(["load"], &busybox_archive()).ok();
+        engine
+    }
+
+    pub fn docker(&self) -> Docker {
+        match self {
+            Self::Native(engine) => engine.docker(),
+            Self::Guest(machine) => machine.docker(),
+        }
+    }
+
+    /// The socket that serves the API.
+    pub fn socket(&self) -> PathBuf {
+        match self {
+            Self::Native(engine) => engine.socket(),
+            Self::Guest(machine) => machine.socket(),
+        }
+    }
+}
+
+/// `cubbyd engine` as a child of the test, in directories of its own.
+pub struct NativeEngine {
+    dir: TempDir,
+    child: Child,
+}
+
+impl NativeEngine {
+    /// Starts an engine and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not within half a minute, with its log; or when the test is not root.
+    pub fn start() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "a native engine needs root: run scripts/test as root");
+        let dir = tempfile::Builder::new().prefix("cubby-test-").tempdir().expect("a temporary directory");
+        let child = spawn(dir.path());
+        let engine = Self { dir, child };
+        engine.wait_until_ready();
+        engine
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("docker.sock")
+    }
+
+    pub fn docker(&self) -> Docker {
+        Docker::new(format!("unix://{}", self.socket().display()), self.dir.path().join("docker-config"))
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9` of the engine process.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the engine can be killed");
+        self.child.wait().expect("the engine is ours to reap");
+    }
+
+    /// Starts the engine again on the same directories.
+    pub fn restart(&mut self) {
+        self.child = spawn(self.dir.path());
+        self.wait_until_ready();
+    }
+
+    /// Asks the engine to stop and waits for it.
+    pub fn stop(&mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        // Why: it may have ended already; waiting below tells.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        self.child.wait().ok().and_then(|status| status.code())
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("engine.log")).unwrap_or_default()
+    }
+
+    fn wait_until_ready(&self) {
+        let socket = self.socket();
+        let answered = std::panic::catch_unwind(|| {
+            wait_for("the engine's answer", Duration::from_secs(30), || {
+                request(&socket, "GET", "/_ping", b"").ok().filter(|reply| reply.status == 200)
+            })
+        });
+        assert!(answered.is_ok(), "the engine did not start; its log:\n{}", self.log());
+    }
+}
+
+impl Drop for NativeEngine {
+    fn drop(&mut self) {
+        self.stop();
+        if std::thread::panicking() {
+            eprintln!("--- log of the engine of the failed test ---\n{}", self.log());
+        }
+    }
+}
+
+fn spawn(dir: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(dir.join("engine.log")).expect("the log can be opened");
+    Command::new(binary("cubbyd"))
+        .arg("engine")
+        .arg("--listen")
+        .arg(format!("unix://{}", dir.join("docker.sock").display()))
+        .arg("--data-root")
+        .arg(dir.join("data"))
+        .arg("--run-dir")
+        .arg(dir.join("run"))
+        .env("CUBBY_LOG", std::env::var("CUBBY_LOG").unwrap_or_else(|_| "info".to_owned()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("cubbyd starts")
+}

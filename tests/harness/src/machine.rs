@@ -1,0 +1,77 @@
+//! The machine: `cubby up` with a home of its own, so that a developer's own machine is left alone.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{Docker, Output, binary};
+
+/// A booted machine of the test's own.
+pub struct Machine {
+    home: TempDir,
+}
+
+impl Machine {
+    /// Boots and waits until the engine in the guest answers.
+    ///
+    /// # Panics
+    /// When it does not, with what `cubby up` said.
+    pub fn start() -> Self {
+        let home = tempfile::Builder::new().prefix("cubby-vm-").tempdir().expect("a temporary directory");
+        let machine = Self { home };
+        machine.cubby(["up"]).ok();
+        machine
+    }
+
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Runs `cubby` against this machine.
+    pub fn cubby<const N: usize>(&self, arguments: [&str; N]) -> Output {
+        let output = self.command().args(arguments).output().expect("cubby starts");
+        Output {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// `cubby status --json`: exit code 0 when the machine runs, 3 when it does not (yet).
+    pub fn status(&self) -> serde_json::Value {
+        let output = self.cubby(["status", "--json"]);
+        assert!([0, 3].contains(&output.code), "{output:?}");
+        let text = output.stdout;
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        let status = self.status();
+        let host = status["docker_host"].as_str().expect("status tells docker_host");
+        host.strip_prefix("unix://").expect("a Unix socket").into()
+    }
+
+    pub fn docker(&self) -> Docker {
+        Docker::new(format!("unix://{}", self.socket().display()), self.home.path().join("docker-config"))
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary("cubby"));
+        command.env("CUBBY_HOME", self.home.path());
+        command
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let output = self.cubby(["down"]);
+        if std::thread::panicking() || output.code != 0 {
+            eprintln!("--- cubby down: {output:?}");
+            eprintln!("--- console of the failed test's machine ---\n{}", self.cubby(["logs", "console"]).stdout);
+            eprintln!("--- daemon log ---\n{}", self.cubby(["logs", "daemon"]).stdout);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+// The one world and the one client, and every command as a function.
+
+import type { Container, Image, RunContainer } from "../bindings/schema";
+import type { Platform } from "../platform/platform";
+import { Client } from "./client";
+import { t, type Key } from "./i18n";
+import { notices } from "./notices.svelte";
+import { World } from "./world.svelte";
+
+export const world = new World();
+export let client: Client;
+let platform: Platform;
+let first = true;
+
+export function start(on: Platform): void {
+  platform = on;
+  client = new Client(on, world);
+  world.onState = announce;
+  world.onSnapshot = ({ machine }) => {
+    // Whoever opens the app wants it ready. Once: who stops the machine later means it.
+    if (first && machine.phase === "off") void notices.attempt(api.startMachine);
+    first = false;
+  };
+  client.watch(!document.hidden);
+  client.start();
+  document.addEventListener("visibilitychange", () => client.watch(!document.hidden));
+  document.addEventListener("click", interceptLinks);
+}
+
+export const api = {
+  startMachine: () => client.call("done", { type: "machine_start" }),
+  stopMachine: () => client.call("done", { type: "machine_stop" }),
+  restartMachine: () => client.call("done", { type: "machine_restart" }),
+  runDemo: async () => (await client.call("container", { type: "demo_run" })).container,
+  run: async (run: RunContainer) => (await client.call("container", { type: "container_run", run })).container,
+  start: (id: string) => client.call("done", { type: "container_start", id }),
+  stop: (id: string) => client.call("done", { type: "container_stop", id }),
+  restart: (id: string) => client.call("done", { type: "container_restart", id }),
+  kill: (id: string) => client.call("done", { type: "container_kill", id }),
+  pause: (id: string) => client.call("done", { type: "container_pause", id }),
+  unpause: (id: string) => client.call("done", { type: "container_unpause", id }),
+  removal: async (id: string) => (await client.call("removal", { type: "container_removal", id })).removal,
+  remove: (id: string, volumes: boolean) => client.call("done", { type: "container_remove", id, volumes }),
+  inspect: async (id: string) => (await client.call("text", { type: "container_inspect", id })).text,
+  removeImage: (id: string, force: boolean) => client.call("image_removed", { type: "image_remove", id, force }),
+  openConsoleLog: () => client.call("done", { type: "console_log_open" }),
+  consoleTail: async (lines: number) => (await client.call("text", { type: "console_log_tail", lines })).text,
+  contextStatus: async () => (await client.call("context", { type: "context_status" })).context,
+  createContext: async () => (await client.call("context", { type: "context_create" })).context,
+};
+
+/** The image's name for people: its first tag, or its short id. */
+export function imageName(image: Image): string {
+  return image.tags[0] ?? image.id.replace(/^sha256:/, "").slice(0, 12);
+}
+
+/** Another container from the same image; every port that the image exposes gets a free door. */
+export function runCopy(image: Image) {
+  return api.run({
+    image: image.tags[0] ?? image.id,
+    name: null,
+    ports: image.exposed.map((container_port) => ({ container_port, protocol: "tcp", host_port: null })),
+    env: [],
+    command: [],
+  });
+}
+
+/** In the desktop window a link must not replace the app: the host opens it in the browser. */
+function interceptLinks(event: MouseEvent): void {
+  const link = (event.target as Element | null)?.closest?.("a[href^='http']");
+  if (!link || platform.opensLinks) return;
+  event.preventDefault();
+  const url = (link as HTMLAnchorElement).href;
+  void notices.attempt(() => client.call("done", { type: "url_open", url }));
+}
+
+function announce(before: Container | undefined, after: Container | undefined): void {
+  const container = after ?? before;
+  if (!container) return;
+  const state = after ? t(`state.${after.state}` as Key) : t("state.removed");
+  notices.say(t("announce.state", { name: container.name, state }));
+}
+
+export function reportPaint(): void {
+  platform.painted();
+}

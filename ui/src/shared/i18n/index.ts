@@ -1,0 +1,47 @@
+// Words. Every text that a person reads comes from a catalogue; a missing key does not compile.
+
+import { en } from "./en";
+
+export type Key = keyof typeof en;
+export type Catalogue = Record<Key, string>;
+export type Words = Record<string, string | number>;
+
+const LANGUAGES: Record<string, () => Promise<Catalogue>> = {
+  de: async () => (await import("./de")).de,
+};
+
+let words: Catalogue = en;
+export let language = "en";
+let plural = new Intl.PluralRules("en");
+
+/** Before the first page is drawn. English is built in; others are loaded when wanted. */
+export async function chooseLanguage(wanted: readonly string[]): Promise<void> {
+  for (const tag of wanted) {
+    const base = tag.split("-")[0] ?? "en";
+    const load = LANGUAGES[base];
+    if (base !== "en" && !load) continue;
+    if (load) words = await load();
+    language = base;
+    plural = new Intl.PluralRules(base);
+    document.documentElement.lang = base;
+    return;
+  }
+}
+
+/** `{name}` in the text is replaced by `params.name`. */
+export function t(key: Key, params?: Words): string {
+  return fill(words[key], params);
+}
+
+type PluralStem<K> = K extends `${infer Stem}_one` ? Stem : never;
+
+/** Picks `key_one` or `key_other` by the language's rules; `{n}` is the number. */
+export function tn(stem: PluralStem<Key>, n: number, params?: Words): string {
+  const key = `${stem}_${plural.select(n) === "one" ? "one" : "other"}` as Key;
+  return fill(words[key], { n: new Intl.NumberFormat(language).format(n), ...params });
+}
+
+function fill(text: string, params: Words | undefined): string {
+  if (!params) return text;
+  return text.replace(/\{(\w+)\}/g, (whole, name: string) => String(params[name] ?? whole));
+}

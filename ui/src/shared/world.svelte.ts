@@ -1,0 +1,91 @@
+// Everything the pages show, as the host last told it. Only the client writes here.
+
+import type { Container, Image, MachineState, Snapshot } from "../bindings/schema";
+import type { EventOf, Watcher } from "./client";
+
+export type Link = "connecting" | "open" | "lost";
+
+export class World implements Watcher {
+  link = $state<Link>("connecting");
+  /** Why the host cannot be reached, where the platform knows. */
+  lostReason = $state("");
+  machine = $state.raw<MachineState | null>(null);
+  /** Newest first. A change replaces the array and the row, never a row's insides. */
+  containers = $state.raw<readonly Container[]>([]);
+  images = $state.raw<readonly Image[]>([]);
+  appVersion = $state("");
+  /** Told of every change of a container's state, for announcements. */
+  onState: ((before: Container | undefined, after: Container | undefined) => void) | undefined;
+
+  onSnapshot: ((snapshot: Snapshot) => void) | undefined;
+
+  opened(): void {
+    this.link = "open";
+  }
+
+  lost(reason: string): void {
+    this.link = "lost";
+    this.lostReason = reason;
+  }
+
+  snapshot(snapshot: Snapshot): void {
+    this.machine = snapshot.machine;
+    this.containers = newestFirst(snapshot.containers);
+    this.images = snapshot.images;
+    this.appVersion = snapshot.app_version;
+    this.onSnapshot?.(snapshot);
+  }
+
+  changes(events: EventOf[]): void {
+    let rows: Container[] | undefined;
+    const edit = () => (rows ??= [...this.containers]);
+    for (const event of events) {
+      switch (event.type) {
+        case "machine":
+          this.machine = event.machine;
+          break;
+        case "images":
+          this.images = event.images;
+          break;
+        case "containers":
+          rows = newestFirst(event.containers);
+          break;
+        case "container":
+          this.put(edit(), event.container);
+          break;
+        case "container_removed":
+          this.drop(edit(), event.id);
+          break;
+      }
+    }
+    if (rows) this.containers = rows;
+  }
+
+  container(id: string): Container | undefined {
+    return this.containers.find((container) => container.id === id);
+  }
+
+  private put(rows: Container[], container: Container): void {
+    const at = rows.findIndex((row) => row.id === container.id);
+    if (at >= 0) {
+      const before = rows[at];
+      rows[at] = container;
+      if (before?.state !== container.state) this.onState?.(before, container);
+      return;
+    }
+    const place = rows.findIndex((row) => row.created_unix_ms <= container.created_unix_ms);
+    rows.splice(place < 0 ? rows.length : place, 0, container);
+    this.onState?.(undefined, container);
+  }
+
+  private drop(rows: Container[], id: string): void {
+    const at = rows.findIndex((row) => row.id === id);
+    if (at < 0) return;
+    const [gone] = rows.splice(at, 1);
+    this.onState?.(gone, undefined);
+  }
+}
+
+function newestFirst(containers: readonly Container[]): Container[] {
+  return [...containers].sort((a, b) => b.created_unix_ms - a.created_unix_ms || a.name.localeCompare(b.name));
+}

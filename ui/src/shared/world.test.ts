@@ -1,0 +1,59 @@
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import type { Container, MachineState } from "../bindings/schema";
+import { World } from "./world.svelte";
+
+const machine = { phase: "running", stages: [] } as unknown as MachineState;
+const container = (id: string, created: number, over: Partial<Container> = {}) => ({ id, name: id, state: "running", created_unix_ms: created, ...over }) as Container;
+
+describe("World", () => {
+  let world: World;
+  const ids = () => world.containers.map((row) => row.id).join("");
+
+  beforeEach(() => {
+    world = new World();
+    world.snapshot({ revision: 1, machine, containers: [container("a", 1), container("c", 3)], images: [], app_version: "1" });
+  });
+
+  it("shows the newest first, and puts new rows in their place", () => {
+    expect(ids()).toBe("ca");
+    world.changes([{ type: "container", container: container("b", 2) }, { type: "container", container: container("d", 4) }]);
+    expect(ids()).toBe("dcba");
+  });
+
+  it("replaces a row in place and leaves the others as they are", () => {
+    const other = world.container("c");
+    world.changes([{ type: "container", container: container("a", 1, { name: "renamed" }) }]);
+    expect(world.container("a")?.name).toBe("renamed");
+    expect(world.container("c")).toBe(other);
+    expect(ids()).toBe("ca");
+  });
+
+  it("drops rows, and takes a removal of the unknown calmly", () => {
+    world.changes([{ type: "container_removed", id: "a" }, { type: "container_removed", id: "zzz" }]);
+    expect(ids()).toBe("c");
+  });
+
+  it("applies a batch in order", () => {
+    world.changes([{ type: "containers", containers: [] }, { type: "container", container: container("x", 9) }]);
+    expect(ids()).toBe("x");
+  });
+
+  it("tells of changed states only", () => {
+    const told = vi.fn();
+    world.onState = told;
+    world.changes([{ type: "container", container: container("a", 1, { name: "n" }) }]);
+    expect(told).not.toHaveBeenCalled();
+    world.changes([{ type: "container", container: container("a", 1, { state: "exited" }) }, { type: "container_removed", id: "c" }]);
+    expect(told.mock.calls.map(([before, after]) => [before?.state, after?.state])).toEqual([["running", "exited"], ["running", undefined]]);
+  });
+
+  it("takes ten changes among ten thousand rows within a frame", () => {
+    const many = Array.from({ length: 10_000 }, (_, at) => container(`id${at}`, at));
+    world.snapshot({ revision: 2, machine, containers: many, images: [], app_version: "1" });
+    const events = Array.from({ length: 10 }, (_, at) => ({ type: "container" as const, container: container(`id${at * 997}`, at * 997, { state: "exited" }) }));
+    const before = performance.now();
+    world.changes(events);
+    expect(performance.now() - before).toBeLessThan(50);
+    expect(world.container("id997")?.state).toBe("exited");
+  });
+});
