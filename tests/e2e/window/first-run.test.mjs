@@ -1,11 +1,13 @@
 // A first run in the real app window, on a screen of its own, driven by WebKit's own WebDriver.
 
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, realpathSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { firstRun } from "../first-run.mjs";
-import { Place, artifacts, programs, until } from "../place.mjs";
+import { BOOT_MS, Place, artifacts, programs, until } from "../place.mjs";
 import { WebDriver } from "./webdriver.mjs";
 
 let place;
@@ -84,4 +86,40 @@ test("first run in the window", async (t) => {
       }
     }),
   );
+});
+
+/** The app of this suite's home: WebDriver started it and does not tell its number. */
+function appProcess(home) {
+  const ours = (pid) => {
+    try {
+      return readlinkSync(`/proc/${pid}/exe`) === realpathSync(programs.app) && readFileSync(`/proc/${pid}/environ`, "latin1").includes(`CUBBY_HOME=${home}\0`);
+    } catch {
+      return false; // It ended while we looked, or is not ours to look into.
+    }
+  };
+  return Number(readdirSync("/proc").find((pid) => /^\d+$/.test(pid) && ours(pid)));
+}
+
+test("an app that is killed finds its containers again", async () => {
+  assert.ok(!failed, "not tried: the first run failed");
+  failed = true;
+  const cubby = (...parameters) => execFileSync(programs.cubby, parameters, { env: place.env, encoding: "utf8", timeout: BOOT_MS });
+  cubby("demo");
+  const running = "[data-container][data-state=running]";
+  await driver.eval(`location.hash = "#/apps"`);
+  await until("the demo runs", () => driver.eval(`!!document.querySelector(${JSON.stringify(running)})`));
+  const before = JSON.parse(cubby("status", "--json"));
+
+  const pid = appProcess(place.home);
+  assert.ok(pid, "the app's process is found");
+  process.kill(pid, "SIGKILL");
+  await until("the app is gone", () => !existsSync(`/proc/${pid}`));
+  await driver.forget();
+
+  const after = JSON.parse(cubby("status", "--json"));
+  assert.equal(after.state, before.state, "the machine did not notice");
+  await driver.open(programs.app);
+  await driver.eval(`location.hash = "#/apps"`);
+  await until("the demo runs, in the new window", () => driver.eval(`!!document.querySelector(${JSON.stringify(running)})`));
+  failed = false;
 });

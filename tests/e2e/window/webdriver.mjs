@@ -36,6 +36,12 @@ export class WebDriver {
     this.#session = undefined;
   }
 
+  /** Ends a session whose program is gone; what WebDriver has to say about that is of no interest. */
+  async forget() {
+    await this.close().catch(() => {});
+    this.#session = undefined;
+  }
+
   eval(script) {
     return this.#ask("POST", `${this.#session}/execute/sync`, { script: `return (${script});`, args: [] });
   }
