@@ -5,11 +5,12 @@ import type { Platform } from "../platform/platform";
 import { Client } from "./client";
 import { t, type Key } from "./i18n";
 import { notices } from "./notices.svelte";
+import { emptyRun } from "./run";
 import { World } from "./world.svelte";
 
 export const world = new World();
 export let client: Client;
-let platform: Platform;
+export let platform: Platform;
 let first = true;
 
 export function start(on: Platform): void {
@@ -39,6 +40,16 @@ export const api = {
   kill: (id: string) => client.call("done", { type: "container_kill", id }),
   pause: (id: string) => client.call("done", { type: "container_pause", id }),
   unpause: (id: string) => client.call("done", { type: "container_unpause", id }),
+  recipe: async (id: string) => (await client.call("recipe", { type: "container_recipe", id })).run,
+  bin: (id: string, volumes: boolean) => client.call("done", { type: "container_bin", id, volumes }),
+  restore: async (id: string) => (await client.call("container", { type: "container_restore", id })).container,
+  emptyBin: () => client.call("done", { type: "bin_empty" }),
+  files: async (id: string, path: string) => (await client.call("files", { type: "container_files", id, path })).listing,
+  readFile: async (id: string, path: string) => (await client.call("file", { type: "container_file_read", id, path })).file,
+  writeFile: (id: string, path: string, text: string) => client.call("done", { type: "container_file_write", id, path, text }),
+  saveFile: async (id: string, path: string) => (await client.call("text", { type: "container_file_save", id, path })).text,
+  putFile: (id: string, directory: string, name: string, upload: number, part: string, last: boolean) => client.call("done", { type: "container_file_put", id, directory, name, upload, part, last }),
+  saveLogs: async (id: string) => (await client.call("text", { type: "container_logs_save", id })).text,
   removal: async (id: string) => (await client.call("removal", { type: "container_removal", id })).removal,
   remove: (id: string, volumes: boolean) => client.call("done", { type: "container_remove", id, volumes }),
   inspect: async (id: string) => (await client.call("text", { type: "container_inspect", id })).text,
@@ -57,11 +68,8 @@ export function imageName(image: Image): string {
 /** Another container from the same image; every port that the image exposes gets a free door. */
 export function runCopy(image: Image) {
   return api.run({
-    image: image.tags[0] ?? image.id,
-    name: null,
+    ...emptyRun(image.tags[0] ?? image.id),
     ports: image.exposed.map((container_port) => ({ container_port, protocol: "tcp", host_port: null })),
-    env: [],
-    command: [],
   });
 }
 

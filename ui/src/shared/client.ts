@@ -91,6 +91,14 @@ export class Client implements Listener {
     return this.open((stream) => ({ type: "open_figures", stream }), listener);
   }
 
+  openStats(container: string, listener: StreamListener): OpenStream {
+    return this.open((stream) => ({ type: "open_stats", stream, container }), listener);
+  }
+
+  openProcesses(container: string, listener: StreamListener): OpenStream {
+    return this.open((stream) => ({ type: "open_processes", stream, container }), listener);
+  }
+
   openTerminal(open: OpenTerminal, listener: StreamListener): OpenTerminalStream {
     let number = 0;
     const opened = this.open((stream) => {

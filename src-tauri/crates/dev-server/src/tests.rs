@@ -26,6 +26,14 @@ impl Backend for Nothing {
     async fn open_figures(&self) -> Result<Stream, AppError> {
         Err(AppError::machine_off())
     }
+
+    async fn open_stats(&self, _: String) -> Result<Stream, AppError> {
+        Err(AppError::machine_off())
+    }
+
+    async fn open_processes(&self, _: String) -> Result<Stream, AppError> {
+        Err(AppError::machine_off())
+    }
 }
 
 struct Site {

@@ -1,8 +1,10 @@
 // Deutsch. Einfache Wörter; Dockers Wort nur klein daneben.
 
+import { run } from "./de/run";
 import type { Catalogue } from ".";
 
 export const de: Catalogue = {
+  ...run,
   "app.name": "Cubby",
   "nav.label": "Seiten",
   "nav.home": "Start",
@@ -231,27 +233,6 @@ export const de: Catalogue = {
   "remove.volumes": "Auch seine unbenannten Volumes entfernen",
   "remove.action": "Entfernen",
   "remove.loading": "Es wird nachgesehen, was darin ist…",
-
-  "run.title": "App starten",
-  "run.image": "Image",
-  "run.image.none": "Es gibt noch kein Image. Starte zuerst das Beispiel.",
-  "run.name": "Name",
-  "run.name.hint": "leer: Docker wählt einen",
-  "run.ports": "Türen",
-  "run.ports.docker": "veröffentlichte Ports",
-  "run.port.host": "Auf diesem Computer",
-  "run.port.container": "Innen",
-  "run.port.free": "ein freier",
-  "run.port.add": "Tür hinzufügen",
-  "run.port.remove": "Diese Tür entfernen",
-  "run.env": "Einstellungen",
-  "run.env.docker": "Umgebungsvariablen",
-  "run.env.name": "Name",
-  "run.env.value": "Wert",
-  "run.env.add": "Einstellung hinzufügen",
-  "run.env.remove": "Diese Einstellung entfernen",
-  "run.action": "Starten",
-  "run.command": "Dasselbe auf der Kommandozeile",
 
   "images.title": "Images",
   "images.lead": "Ein Image ist eine Vorlage: ein Programm mit allem, was es braucht, eingefroren. Daraus entstehen Container.",

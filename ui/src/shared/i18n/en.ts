@@ -1,6 +1,9 @@
 // English, and the list of all keys. Plain words; Docker's word only in small print (`*.docker`).
 
+import { run } from "./en/run";
+
 export const en = {
+  ...run,
   "app.name": "Cubby",
   "nav.label": "Pages",
   "nav.home": "Home",
@@ -229,27 +232,6 @@ export const en = {
   "remove.volumes": "Also remove its unnamed volumes",
   "remove.action": "Remove",
   "remove.loading": "Looking at what it holds…",
-
-  "run.title": "Run an app",
-  "run.image": "Image",
-  "run.image.none": "There is no image yet. Run the demo first.",
-  "run.name": "Name",
-  "run.name.hint": "empty: Docker picks one",
-  "run.ports": "Doors",
-  "run.ports.docker": "published ports",
-  "run.port.host": "On this computer",
-  "run.port.container": "Inside",
-  "run.port.free": "any free",
-  "run.port.add": "Add a door",
-  "run.port.remove": "Remove this door",
-  "run.env": "Settings",
-  "run.env.docker": "environment variables",
-  "run.env.name": "Name",
-  "run.env.value": "Value",
-  "run.env.add": "Add a setting",
-  "run.env.remove": "Remove this setting",
-  "run.action": "Run",
-  "run.command": "The same on the command line",
 
   "images.title": "Images",
   "images.lead": "An image is a template: a program with everything it needs, frozen. Containers are made from it.",

@@ -3,16 +3,17 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use bollard::query_parameters::{
     InspectContainerOptions, InspectContainerOptionsBuilder, KillContainerOptions, RemoveContainerOptionsBuilder,
     RemoveImageOptionsBuilder, RestartContainerOptions, StartContainerOptions, StopContainerOptions,
 };
 
-use super::Inner;
+use super::{Inner, downloads, engines, images, jobs, networks, registries, volumes};
 use crate::context::{Context, ContextError};
 use crate::engine::errors::app_error;
-use crate::engine::{convert, run};
+use crate::engine::{bin, convert, files, recipe, run};
 use crate::hardware::{self, chain};
 use crate::schema::{AppError, Command, ImageRemoved, MountKind, Removal, Reply};
 
@@ -21,7 +22,7 @@ const DEMO_PORT: u16 = 8080;
 /// Of a console log, however long its lines are.
 const MAX_TAIL_BYTES: u64 = 1 << 20;
 
-pub(super) async fn call(inner: &Inner, command: Command) -> Result<Reply, AppError> {
+pub(super) async fn call(inner: &Arc<Inner>, command: Command) -> Result<Reply, AppError> {
     let done = |(): ()| Reply::Done;
     match command {
         Command::Snapshot => Ok(Reply::Snapshot { snapshot: Box::new(inner.world.snapshot()) }),
@@ -45,6 +46,10 @@ pub(super) async fn call(inner: &Inner, command: Command) -> Result<Reply, AppEr
         Command::ContainerRun { run } => {
             let container = run::run(&inner.engine()?, &run).await?;
             Ok(Reply::Container { container })
+        }
+        Command::ContainerRecipe { id } => {
+            let run = Box::new(recipe::of(&inner.engine()?, &id).await?);
+            Ok(Reply::Recipe { run })
         }
         Command::ContainerStart { id } => inner
             .engine()?
@@ -81,8 +86,54 @@ pub(super) async fn call(inner: &Inner, command: Command) -> Result<Reply, AppEr
             let removed = inner.engine()?.remove_container(&id, Some(options)).await;
             removed.map(done).map_err(|err| app_error("It could not be removed", err))
         }
+        Command::ContainerBin { id, volumes } => {
+            bin::put(&inner.engine()?, &id, volumes).await?;
+            super::bin::sweep(inner).await;
+            Ok(Reply::Done)
+        }
+        Command::ContainerRestore { id } => {
+            let container = bin::take_out(&inner.engine()?, &id).await?;
+            Ok(Reply::Container { container })
+        }
+        Command::BinEmpty => {
+            let emptied = bin::sweep(&inner.engine()?, true).await;
+            emptied.map(done).map_err(|err| app_error("The bin could not be emptied", err))
+        }
+        Command::ContainerFiles { id, path } => {
+            let listing = files::list(&inner.engine()?, &inner.endpoint(), &id, &path).await?;
+            Ok(Reply::Files { listing })
+        }
+        Command::ContainerFileRead { id, path } => {
+            let file = files::content::read(&inner.engine()?, &id, &path).await?;
+            Ok(Reply::File { file })
+        }
+        Command::ContainerFileWrite { id, path, text } => {
+            files::content::write(&inner.engine()?, &id, &path, &text).await.map(done)
+        }
+        Command::ContainerFileSave { id, path } => {
+            let place = files::content::save(&inner.engine()?, &id, &path, &downloads::directory(&inner.dirs)).await?;
+            Ok(Reply::Text { text: place.display().to_string() })
+        }
+        Command::ContainerFilePut { id, directory, name, upload, part, last } => {
+            let part = files::content::Part { upload, directory: &directory, name: &name, base64: &part, last };
+            inner.uploads.put(&inner.engine()?, &id, part).await.map(done)
+        }
+        Command::ContainerLogsSave { id } => {
+            let place = downloads::logs(&inner.engine()?, &id, &downloads::directory(&inner.dirs)).await?;
+            Ok(Reply::Text { text: place.display().to_string() })
+        }
         Command::ContainerInspect { id } => inspect(inner, &id).await,
         Command::ImageRemove { id, force } => remove_image(inner, &id, force).await,
+        Command::Image { command } => Ok(Reply::Image { reply: images::call(inner, command).await? }),
+        Command::Volume { command } => Ok(Reply::Volume { reply: volumes::call(inner, command).await? }),
+        Command::Network { command } => Ok(Reply::Network { reply: networks::call(inner, command).await? }),
+        Command::Registry { command } => registries::call(inner, command).await,
+        Command::Engine { command } => engines::call(inner, command).await,
+        Command::Job { command } => {
+            jobs::call(inner, &command);
+            Ok(Reply::Done)
+        }
+        Command::FilePart { ticket, part } => inner.take_part(&ticket, &part).await.map(done),
         Command::UrlOpen { url } => open_url(&url).map(done),
         Command::ConsoleLogOpen => open(&inner.dirs.console_log().display().to_string()).map(done),
         Command::ConsoleLogTail { lines } => tail(inner, lines).await,

@@ -9,16 +9,26 @@
 //!
 //! An [`App`] is a client like any other: dropping it touches neither the machine nor a container.
 
+mod bin;
 mod commands;
+mod downloads;
 mod engine;
+mod engines;
 mod figures;
+mod images;
+mod jobs;
 mod machine;
+mod networks;
+mod news;
+mod registries;
+mod transfer;
+mod volumes;
 mod world;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bollard::Docker;
 use tokio::sync::{broadcast, watch};
@@ -27,9 +37,10 @@ use tokio::task::JoinSet;
 use crate::daemon::{Client, ClientError};
 use crate::dirs::{Dirs, DirsError};
 use crate::engine::errors::app_error;
-use crate::engine::{self as docker, logs, terminal};
+use crate::engine::endpoint::Endpoint;
+use crate::engine::{files, logs, stats, terminal};
 use crate::schema::{
-    AppError, Backend, Change, Command, MachinePhase, OpenLogs, OpenTerminal, Reply, Stream, Terminal,
+    AppError, Backend, Change, Command, MachinePhase, MachineState, OpenLogs, OpenTerminal, Reply, Stream, Terminal,
 };
 use crate::supervisor::blank_state;
 use world::World;
@@ -51,7 +62,16 @@ pub struct App {
 struct Inner {
     dirs: Dirs,
     world: World,
+    /// Of the engine in use.
     phase: watch::Receiver<MachinePhase>,
+    phase_sender: watch::Sender<MachinePhase>,
+    /// An engine that is in use instead of the own machine's.
+    other: watch::Sender<Option<Endpoint>>,
+    /// The own machine, whichever is in use.
+    own: Mutex<MachineState>,
+    jobs: jobs::Jobs,
+    news: news::Desk,
+    uploads: files::content::Uploads,
 }
 
 impl App {
@@ -59,22 +79,52 @@ impl App {
     pub async fn connect() -> Result<Self, ConnectError> {
         let profile = std::env::var("CUBBY_PROFILE").ok().filter(|name| !name.is_empty());
         let dirs = Dirs::of_process(profile.as_deref().unwrap_or("default"))?;
-        Ok(Self::with_daemon(Client::connect_or_spawn(&dirs).await?, dirs))
+        let inner = Inner::new(dirs);
+        inner.load_engines();
+        // Somebody who uses another engine need not have a machine.
+        let own_machine = inner.other.borrow().is_none();
+        let client = match own_machine {
+            true => Some(Client::connect_or_spawn(&inner.dirs).await?),
+            false => Client::connect(&inner.dirs).await.unwrap_or(None),
+        };
+        Ok(Self::with(client, inner))
     }
 
+    #[cfg(test)]
     fn with_daemon(client: Client, dirs: Dirs) -> Self {
-        let (phase_sender, phase) = watch::channel(MachinePhase::Off);
-        let inner = Arc::new(Inner { world: World::new(blank_state(&dirs)), dirs, phase });
+        Self::with(Some(client), Inner::new(dirs))
+    }
+
+    fn with(client: Option<Client>, inner: Arc<Inner>) -> Self {
+        inner.forget_uploads();
         let mut tasks = JoinSet::new();
-        tasks.spawn(machine::follow(inner.clone(), client, phase_sender));
+        tasks.spawn(machine::follow(inner.clone(), client));
         tasks.spawn(engine::follow(inner.clone()));
+        tasks.spawn(engines::follow(inner.clone()));
+        tasks.spawn(news::watch(inner.clone()));
+        tasks.spawn(bin::keep(inner.clone()));
         Self { inner, _tasks: tasks }
     }
 }
 
 impl Inner {
+    fn new(dirs: Dirs) -> Arc<Self> {
+        let (phase_sender, phase) = watch::channel(MachinePhase::Off);
+        Arc::new(Self {
+            world: World::new(blank_state(&dirs)),
+            own: Mutex::new(blank_state(&dirs)),
+            dirs,
+            phase,
+            phase_sender,
+            other: watch::channel(None).0,
+            jobs: jobs::Jobs::default(),
+            news: news::Desk::default(),
+            uploads: files::content::Uploads::default(),
+        })
+    }
+
     fn docker(&self) -> Result<Docker, AppError> {
-        docker::client(&self.dirs).map_err(|err| app_error("The engine cannot be reached", err))
+        self.endpoint().client().map_err(|err| app_error("The engine cannot be reached", err))
     }
 
     /// A conversation with the daemon, which is started when it is gone.
@@ -113,5 +163,13 @@ impl Backend for App {
 
     async fn open_figures(&self) -> Result<Stream, AppError> {
         figures::open(self.inner.clone()).await
+    }
+
+    async fn open_stats(&self, container: String) -> Result<Stream, AppError> {
+        stats::open(&self.inner.engine()?, &container).await
+    }
+
+    async fn open_processes(&self, container: String) -> Result<Stream, AppError> {
+        stats::open_processes(&self.inner.engine()?, &container).await
     }
 }

@@ -9,6 +9,7 @@ use bollard::models::{
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::bin;
 use crate::schema::{Container, ContainerState, Health, Image, Mount, MountKind, Port, Protocol, StopReason};
 
 /// What Docker does not tell about a container.
@@ -32,9 +33,12 @@ pub fn container(found: ContainerInspectResponse, known: Known) -> Container {
         found.path.into_iter().filter(|path| !path.is_empty()).chain(found.args.unwrap_or_default()).collect();
     let restart = found.host_config.and_then(|host| host.restart_policy).and_then(|policy| policy.name);
     let restart = restart.map(|name| name.to_string()).filter(|name| !name.is_empty());
+    let name = found.name.unwrap_or_default().trim_start_matches('/').to_owned();
+    let binned = bin::read(&name);
     Container {
         id: found.id.unwrap_or_default(),
-        name: found.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        name: binned.as_ref().map_or(name, |binned| binned.name.clone()),
+        binned,
         image: config.image.unwrap_or_default(),
         image_id: found.image.unwrap_or_default(),
         state,
@@ -135,7 +139,7 @@ fn word(protocol: Protocol) -> &'static str {
 }
 
 /// `80/tcp`
-fn port_name(name: &str) -> Option<(u16, Protocol)> {
+pub fn port_name(name: &str) -> Option<(u16, Protocol)> {
     let (port, protocol) = name.split_once('/').unwrap_or((name, "tcp"));
     let protocol = match protocol {
         "tcp" => Protocol::Tcp,
@@ -189,6 +193,8 @@ pub fn image(found: ImageSummary, details: (Vec<u16>, Option<String>), used_by: 
         id: found.id,
         tags: found.repo_tags.into_iter().filter(named).collect(),
         size_bytes: u64::try_from(found.size).unwrap_or_default(),
+        // -1: not calculated.
+        shared_bytes: u64::try_from(found.shared_size).ok(),
         created_unix_ms: u64::try_from(found.created).unwrap_or_default() * 1000,
         used_by,
         exposed: details.0,

@@ -21,7 +21,8 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
 use super::convert::{self, Known};
-use crate::schema::{Container, Image};
+use super::stores;
+use crate::schema::{Container, Image, Network, Volume};
 
 /// Requests at once.
 const AT_ONCE: usize = 8;
@@ -35,6 +36,8 @@ pub trait Sink: Send + Sync {
     fn container(&self, row: Container);
     fn container_removed(&self, id: &str);
     fn images(&self, all: Vec<Image>);
+    fn volumes(&self, all: Vec<Volume>);
+    fn networks(&self, all: Vec<Network>);
     /// Ids of the containers made from each image, as far as known.
     fn users_of_images(&self) -> HashMap<String, Vec<String>>;
     /// When the machine was powered on.
@@ -46,6 +49,8 @@ struct Dirty {
     containers: BTreeSet<String>,
     removed: BTreeSet<String>,
     images: bool,
+    volumes: bool,
+    networks: bool,
 }
 
 /// Follows one connection until it ends; the caller starts anew.
@@ -62,6 +67,8 @@ pub async fn follow(docker: &Docker, sink: &impl Sink) -> Result<(), Error> {
         let nobody = HashSet::new();
         let mut listing = std::pin::pin!(async {
             everything(docker, sink, &nobody).await?;
+            sink.volumes(stores::volumes(docker).await?);
+            sink.networks(stores::networks(docker).await?);
             images(docker, sink, &mut details).await
         });
         loop {
@@ -112,10 +119,13 @@ fn note(event: EventMessage, dirty: &mut Dirty, asked: &mut HashSet<String>) {
                 _ => {}
             }
             dirty.images |= verb == "create";
+            dirty.networks |= matches!(verb, "start" | "die" | "rename");
             dirty.containers.insert(id);
         }
         Some(Type::IMAGE) => dirty.images = true,
-        // A volume or network alone is no row of ours; a container that joins or leaves one is inspected again.
+        // Who mounts one is in the containers' rows.
+        Some(Type::VOLUME) => dirty.volumes |= matches!(action.as_str(), "create" | "destroy" | "prune"),
+        Some(Type::NETWORK) => dirty.networks = true,
         _ => {}
     }
 }
@@ -135,6 +145,12 @@ async fn update(
             Some(row) => sink.container(row),
             None => sink.container_removed(&id),
         }
+    }
+    if dirty.volumes {
+        sink.volumes(stores::volumes(docker).await?);
+    }
+    if dirty.networks {
+        sink.networks(stores::networks(docker).await?);
     }
     if dirty.images { images(docker, sink, details).await } else { Ok(()) }
 }
@@ -174,7 +190,7 @@ async fn inspect(
 type Details = HashMap<String, (Vec<u16>, Option<String>)>;
 
 async fn images(docker: &Docker, sink: &impl Sink, details: &mut Details) -> Result<(), Error> {
-    let listed = docker.list_images(Some(ListImagesOptionsBuilder::default().build())).await?;
+    let listed = docker.list_images(Some(ListImagesOptionsBuilder::default().shared_size(true).build())).await?;
     let present: HashSet<_> = listed.iter().map(|image| image.id.clone()).collect();
     details.retain(|id, _| present.contains(id));
     for image in &listed {

@@ -4,16 +4,32 @@
 //! |---|---|
 //! | [`convert`] | Docker's shapes → the schema's rows |
 //! | [`follow`] | the live model: one list, then the event stream |
-//! | [`run`] | create and start, the demo container |
+//! | [`stores`] | volumes and networks |
+//! | [`run`], [`body`], [`recipe`] | create and start, the demo container; what it takes, and read back from a container |
+//! | [`bin`] | removing in a way that can be undone |
+//! | [`files`], [`stats`] | a container's files; what it uses, its processes |
 //! | [`logs`], [`terminal`] | streams |
+//! | [`endpoint`] | where an engine is |
+//! | [`layers`], [`reference`] | an image's layers; names of images |
 //! | [`errors`] | Docker's errors → the schema's |
 
+pub mod bin;
+pub mod body;
 pub mod convert;
+pub mod endpoint;
 pub mod errors;
+pub mod files;
 pub mod follow;
+pub mod layers;
 pub mod logs;
+pub mod recipe;
+pub mod reference;
 pub mod run;
+pub mod stats;
+pub mod stores;
 pub mod terminal;
+
+use std::path::Path;
 
 use bollard::Docker;
 
@@ -24,7 +40,11 @@ const TIMEOUT_S: u64 = 300;
 
 /// A client of this profile's engine. Connects only when it is used, anew as needed.
 pub fn client(dirs: &Dirs) -> Result<Docker, bollard::errors::Error> {
-    let socket = dirs.docker_socket();
+    at(&dirs.docker_socket())
+}
+
+/// The same of any engine's socket.
+pub fn at(socket: &Path) -> Result<Docker, bollard::errors::Error> {
     // Only the path's text is taken over; bollard asks for a file that exists, which it need not yet.
     let version = bollard::ClientVersion { major_version: 1, minor_version: 47 };
     Docker::connect_with_unix(&format!("unix://{}", socket.display()), TIMEOUT_S, &version)

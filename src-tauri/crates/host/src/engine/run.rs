@@ -1,17 +1,16 @@
 //! Create and start; the demo container.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig, PortBinding, PortMap};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, ImportImageOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
-    StartContainerOptions,
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ImportImageOptionsBuilder, InspectContainerOptions,
+    RemoveContainerOptionsBuilder, StartContainerOptions,
 };
 use futures_util::StreamExt;
 
+use super::body::body;
 use super::errors::{app_error, is_port_taken};
 use crate::schema::{AppError, ContainerRef, PortRequest, Protocol, RunContainer};
 
@@ -26,10 +25,20 @@ pub async fn run(docker: &Docker, wanted: &RunContainer) -> Result<ContainerRef,
     let title = format!("{} could not be started", wanted.name.as_deref().unwrap_or(&wanted.image));
     let options = CreateContainerOptionsBuilder::default();
     let options = match &wanted.name {
-        Some(name) => options.name(name).build(),
+        Some(name) => options.name(name),
+        None => options,
+    };
+    let options = match &wanted.platform {
+        Some(platform) => options.platform(platform).build(),
         None => options.build(),
     };
-    let created = docker.create_container(Some(options), body(wanted)).await.map_err(|err| app_error(&title, err))?;
+    let mut created = docker.create_container(Some(options.clone()), body(wanted)).await;
+    if matches!(&created, Err(Error::DockerResponseServerError { status_code: 404, message }) if message.contains("No such image"))
+    {
+        fetch(docker, wanted).await.map_err(|err| app_error(&format!("{} could not be fetched", wanted.image), err))?;
+        created = docker.create_container(Some(options), body(wanted)).await;
+    }
+    let created = created.map_err(|err| app_error(&title, err))?;
     if let Err(err) = docker.start_container(&created.id, None::<StartContainerOptions>).await {
         remove(docker, &created.id).await;
         return Err(app_error(&title, err));
@@ -41,29 +50,22 @@ pub async fn run(docker: &Docker, wanted: &RunContainer) -> Result<ContainerRef,
     Ok(ContainerRef { id: created.id, name })
 }
 
-fn body(wanted: &RunContainer) -> ContainerCreateBody {
-    let port = |port: &PortRequest| {
-        let protocol = match port.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-            Protocol::Sctp => "sctp",
-        };
-        format!("{}/{protocol}", port.container_port)
+/// As `docker run` does when the image is not here.
+async fn fetch(docker: &Docker, wanted: &RunContainer) -> Result<(), Error> {
+    let last = wanted.image.rsplit('/').next().unwrap_or_default();
+    let named = last.contains(':') || last.contains('@');
+    let options = CreateImageOptionsBuilder::default().from_image(&wanted.image);
+    // Why: without a tag every tag of the repository would come.
+    let options = if named { options } else { options.tag("latest") };
+    let options = match &wanted.platform {
+        Some(platform) => options.platform(platform),
+        None => options,
     };
-    let mut bindings: PortMap = HashMap::new();
-    for wanted in &wanted.ports {
-        let host_port = wanted.host_port.unwrap_or(0).to_string();
-        let binding = PortBinding { host_ip: None, host_port: Some(host_port) };
-        bindings.entry(port(wanted)).or_default().get_or_insert_default().push(binding);
+    let mut progress = std::pin::pin!(docker.create_image(Some(options.build()), None, None));
+    while let Some(step) = progress.next().await {
+        step?;
     }
-    ContainerCreateBody {
-        image: Some(wanted.image.clone()),
-        env: Some(wanted.env.iter().map(|var| format!("{}={}", var.name, var.value)).collect()),
-        cmd: (!wanted.command.is_empty()).then(|| wanted.command.clone()),
-        exposed_ports: Some(wanted.ports.iter().map(|wanted| (port(wanted), HashMap::new())).collect()),
-        host_config: Some(HostConfig { port_bindings: Some(bindings), ..HostConfig::default() }),
-        ..ContainerCreateBody::default()
-    }
+    Ok(())
 }
 
 async fn name_of(docker: &Docker, id: &str) -> Result<String, Error> {
@@ -105,9 +107,8 @@ pub async fn demo(docker: &Docker, archive: Option<&Path>, port: u16) -> Result<
     let wanted = |host_port| RunContainer {
         image: DEMO_IMAGE.into(),
         name: Some(DEMO_CONTAINER.into()),
-        ports: vec![PortRequest { container_port: DEMO_PORT, protocol: Protocol::Tcp, host_port }],
-        env: Vec::new(),
-        command: Vec::new(),
+        ports: vec![PortRequest { container_port: DEMO_PORT, protocol: Protocol::Tcp, host_port, host_ip: None }],
+        ..RunContainer::default()
     };
     match run(docker, &wanted(Some(port))).await {
         Err(err) if is_port_taken(&err.detail) => run(docker, &wanted(None)).await,

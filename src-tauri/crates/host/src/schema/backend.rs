@@ -30,4 +30,10 @@ pub trait Backend: Send + Sync + 'static {
 
     /// One [`StreamItem::Figures`] at once, then one every two seconds while somebody receives.
     fn open_figures(&self) -> impl Future<Output = Result<Stream, AppError>> + Send;
+
+    /// [`StreamItem::Stats`], about one a second, until the container stops.
+    fn open_stats(&self, container: String) -> impl Future<Output = Result<Stream, AppError>> + Send;
+
+    /// [`StreamItem::Processes`] at once, then whenever they changed.
+    fn open_processes(&self, container: String) -> impl Future<Output = Result<Stream, AppError>> + Send;
 }

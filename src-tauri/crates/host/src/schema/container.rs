@@ -115,44 +115,28 @@ pub struct Container {
     /// `com.docker.compose.project` and `.service`.
     pub compose_project: Option<String>,
     pub compose_service: Option<String>,
+    /// It is in the bin: stopped, renamed, and removed for good later.
+    pub binned: Option<Binned>,
+}
+
+/// A container in the bin. The mark is its name in the engine, so that no file of ours has to be kept in step with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Binned {
+    /// What it was called, and will be again.
+    pub name: String,
+    pub at_unix_ms: u64,
+    /// When it is removed for good, unless the bin is full before.
+    pub until_unix_ms: u64,
+    /// It ran and is started again when it is taken out.
+    pub was_running: bool,
+    /// Its unnamed volumes go with it.
+    pub volumes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct ContainerRef {
     pub id: String,
     pub name: String,
-}
-
-/// A door to open. Host port 0 (or absent) lets the host choose a free one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct PortRequest {
-    pub container_port: u16,
-    pub protocol: Protocol,
-    pub host_port: Option<u16>,
-}
-
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct EnvVar {
-    pub name: String,
-    pub value: String,
-}
-
-// Why: values are often secrets and must not reach a log through `Debug`.
-impl std::fmt::Debug for EnvVar {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}=…", self.name)
-    }
-}
-
-/// Create and start. Absent fields take the image's own settings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
-pub struct RunContainer {
-    pub image: String,
-    pub name: Option<String>,
-    pub ports: Vec<PortRequest>,
-    pub env: Vec<EnvVar>,
-    /// Empty: the image's command.
-    pub command: Vec<String>,
 }
 
 /// What removing a container takes away and what it leaves.

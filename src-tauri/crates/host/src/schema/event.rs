@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{Container, Image, MachineState};
+use super::{Container, Engines, Image, Job, MachineState, Network, News, Volume};
 
 /// One event; revisions grow by one each and start anew with the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -36,6 +36,28 @@ pub enum Event {
     Images {
         images: Vec<Image>,
     },
+    /// The whole list.
+    Volumes {
+        volumes: Vec<Volume>,
+    },
+    /// The whole list.
+    Networks {
+        networks: Vec<Network>,
+    },
+    /// New or changed: replaces the job with this id.
+    Job {
+        job: Job,
+    },
+    JobRemoved {
+        id: u32,
+    },
+    Engines {
+        engines: Engines,
+    },
+    /// Told once; not part of the snapshot.
+    News {
+        news: News,
+    },
 }
 
 /// Everything the UI shows, at one revision.
@@ -45,5 +67,9 @@ pub struct Snapshot {
     pub machine: MachineState,
     pub containers: Vec<Container>,
     pub images: Vec<Image>,
+    pub volumes: Vec<Volume>,
+    pub networks: Vec<Network>,
+    pub jobs: Vec<Job>,
+    pub engines: Engines,
     pub app_version: String,
 }

@@ -70,6 +70,14 @@ pub struct Problem {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct MachineState {
     pub phase: MachinePhase,
+    /// Paused because nobody uses it; the first connection wakes it. Only while `phase` is `running`.
+    #[serde(default)]
+    #[ts(optional, as = "Option<bool>")]
+    pub sleeping: bool,
+    /// What the user should know although the machine works: an upgrade that was taken back, for example.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub notice: Option<String>,
     /// All stages of the current or last start, waiting ones included; empty before the first.
     pub stages: Vec<Stage>,
     /// Set while `phase` is `failed`.

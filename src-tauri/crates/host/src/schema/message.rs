@@ -9,7 +9,7 @@ use ts_rs::TS;
 use super::{AppError, Change, Command, OpenLogs, OpenTerminal, Reply, Snapshot, StreamItem, TerminalInput};
 
 /// From the UI. `id`s and `stream`s are chosen by the UI and never reused within a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage {
     /// Answered by `reply` or `error` with the same id.
@@ -32,6 +32,16 @@ pub enum ClientMessage {
     OpenFigures {
         stream: u32,
     },
+    /// Yields `stats`, about one a second while it runs.
+    OpenStats {
+        stream: u32,
+        container: String,
+    },
+    /// Yields `processes` at once and whenever they changed.
+    OpenProcesses {
+        stream: u32,
+        container: String,
+    },
     Input {
         stream: u32,
         input: TerminalInput,
@@ -47,7 +57,7 @@ pub enum ClientMessage {
 }
 
 /// To the UI.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum HostMessage {
     Reply {

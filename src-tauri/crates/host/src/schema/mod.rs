@@ -16,24 +16,43 @@
 mod backend;
 mod command;
 mod container;
+mod engine;
 mod error;
 mod event;
 mod export;
+mod files;
 mod image;
+mod job;
 mod machine;
 mod message;
+mod news;
+mod registry;
+mod store;
+mod run;
+mod stats;
 mod stream;
 
 pub use backend::{Backend, Stream, Terminal};
 pub use command::{Command, Reply};
 pub use container::{
-    Container, ContainerRef, ContainerState, EnvVar, Health, Mount, MountKind, Port, PortRequest, Protocol, Removal,
-    RunContainer, StopReason,
+    Binned, Container, ContainerRef, ContainerState, Health, Mount, MountKind, Port, Protocol, Removal, StopReason,
 };
+pub use engine::{EngineCommand, EngineEntry, EngineTls, Engines};
 pub use error::{AppError, ErrorCode, Remedy};
 pub use event::{Change, Event, Snapshot};
 pub use export::{bindings, export};
-pub use image::{Image, ImageRemoved};
+pub use files::{FileChange, FileContent, FileEntry, FileKind, FileListing};
+pub use image::{
+    Image, ImageCommand, ImageFound, ImageLayer, ImageRemoved, ImageReply, LayerFile, PruneItem, PrunePreview,
+};
+pub use job::{FileSource, FileTarget, Job, JobCommand, JobKind, JobState, JobStep, StepState};
 pub use machine::{ContextStatus, Figures, MachinePhase, MachineState, Problem, Stage, StageName, StageStatus};
 pub use message::{ClientMessage, HostMessage};
+pub use run::{EnvVar, MountRequest, PortRequest, RunContainer};
+pub use stats::{ProcessTable, StatsSample};
+pub use news::{News, NewsKind};
+pub use registry::{Login, LoginStore, RegistryCommand, Secret};
+pub use store::{
+    Member, Network, NetworkCommand, NetworkReply, Volume, VolumeCommand, VolumeReply, VolumeSize,
+};
 pub use stream::{LogChunk, LogLine, LogSource, OpenLogs, OpenTerminal, StreamItem, TerminalInput};

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{AppError, Figures};
+use super::{AppError, Figures, ProcessTable, StatsSample};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct OpenLogs {
@@ -51,7 +51,7 @@ pub struct LogChunk {
 }
 
 /// What a stream yields. Terminal bytes travel as a binary message of their own, not as one of these.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum StreamItem {
     Logs {
@@ -59,6 +59,12 @@ pub enum StreamItem {
     },
     Figures {
         figures: Figures,
+    },
+    Stats {
+        sample: StatsSample,
+    },
+    Processes {
+        table: ProcessTable,
     },
     /// Bytes for the terminal. Never serialised as JSON by a transport.
     #[serde(skip)]
@@ -80,7 +86,7 @@ impl StreamItem {
         match self {
             Self::Logs { chunk } => chunk.lines.iter().map(|line| line.text.len() + 64).sum(),
             Self::Bytes(bytes) => bytes.len(),
-            Self::Figures { .. } | Self::Ended { .. } | Self::Broken { .. } => 0,
+            Self::Figures { .. } | Self::Stats { .. } | Self::Processes { .. } | Self::Ended { .. } | Self::Broken { .. } => 0,
         }
     }
 

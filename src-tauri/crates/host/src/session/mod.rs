@@ -82,6 +82,15 @@ impl<B: Backend> Session<B> {
                 let backend = self.backend.clone();
                 self.open(&mut state, stream, LOGS_WINDOW_BYTES, None, async move { backend.open_figures().await });
             }
+            ClientMessage::OpenStats { stream, container } => {
+                let backend = self.backend.clone();
+                self.open(&mut state, stream, LOGS_WINDOW_BYTES, None, async move { backend.open_stats(container).await });
+            }
+            ClientMessage::OpenProcesses { stream, container } => {
+                let source = self.backend.clone();
+                let source = async move { source.open_processes(container).await };
+                self.open(&mut state, stream, LOGS_WINDOW_BYTES, None, source);
+            }
             ClientMessage::OpenTerminal { stream, open } => {
                 let backend = self.backend.clone();
                 let (input, typed) = mpsc::channel(1024);

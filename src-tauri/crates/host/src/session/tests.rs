@@ -20,6 +20,8 @@ struct Fake {
 fn machine() -> MachineState {
     MachineState {
         phase: MachinePhase::Running,
+        sleeping: false,
+        notice: None,
         stages: vec![],
         problem: None,
         accelerator: None,
@@ -42,6 +44,10 @@ impl Backend for Fake {
                     machine: machine(),
                     containers: vec![],
                     images: vec![],
+                    volumes: vec![],
+                    networks: vec![],
+                    jobs: vec![],
+                    engines: Default::default(),
                     app_version: String::new(),
                 };
                 Ok(Reply::Snapshot { snapshot: Box::new(snapshot) })
@@ -84,6 +90,14 @@ impl Backend for Fake {
     }
 
     async fn open_figures(&self) -> Result<Stream, AppError> {
+        Err(AppError::machine_off())
+    }
+
+    async fn open_stats(&self, _: String) -> Result<Stream, AppError> {
+        Err(AppError::machine_off())
+    }
+
+    async fn open_processes(&self, _: String) -> Result<Stream, AppError> {
         Err(AppError::machine_off())
     }
 }

@@ -71,6 +71,11 @@ enum Subject {
     Container(String),
     AllContainers,
     Images,
+    Volumes,
+    Networks,
+    Job(u32),
+    Engines,
+    News(u32),
 }
 
 fn subject(event: &Event) -> Subject {
@@ -80,6 +85,12 @@ fn subject(event: &Event) -> Subject {
         Event::ContainerRemoved { id } => Subject::Container(id.clone()),
         Event::Containers { .. } => Subject::AllContainers,
         Event::Images { .. } => Subject::Images,
+        Event::Volumes { .. } => Subject::Volumes,
+        Event::Networks { .. } => Subject::Networks,
+        Event::Job { job } => Subject::Job(job.id),
+        Event::JobRemoved { id } => Subject::Job(*id),
+        Event::Engines { .. } => Subject::Engines,
+        Event::News { news } => Subject::News(news.id),
     }
 }
 

@@ -1,0 +1,241 @@
+//! Removing in a way that can be undone.
+//!
+//! ```text
+//!  web ──put──▶ stopped, no restart, named cubby-bin.<when>.<how>.web ──take out──▶ web, started when it ran
+//!                      └── after KEPT, or when the bin is over its budget ──▶ removed for good
+//! ```
+//!
+//! The mark is the container's name, in the engine: nothing of ours has to be kept in step with it, a crash of the app loses
+//! nothing, and any Docker engine will do. Its old name is free again at once. What a name cannot hold stays as it was: files,
+//! settings, labels, networks, volumes.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum};
+use bollard::query_parameters::{
+    InspectContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    RenameContainerOptionsBuilder, StartContainerOptions, StopContainerOptions,
+};
+
+use super::errors::app_error;
+use crate::schema::{AppError, Binned, ContainerRef};
+
+const PREFIX: &str = "cubby-bin.";
+/// How long the bin keeps what is in it.
+pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Files written in binned containers, together; the oldest go first.
+const BUDGET_BYTES: u64 = 4 << 30;
+
+/// How it was: all that [`take_out`] needs and the container itself does not tell any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mark {
+    at_unix_s: u64,
+    running: bool,
+    volumes: bool,
+    restart: Restart,
+    name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Restart {
+    No,
+    Always,
+    UnlessStopped,
+    OnFailure(u32),
+}
+
+impl Mark {
+    fn write(&self) -> String {
+        let restart = match self.restart {
+            Restart::No => "n".to_owned(),
+            Restart::Always => "a".to_owned(),
+            Restart::UnlessStopped => "u".to_owned(),
+            Restart::OnFailure(times) => format!("f{times}"),
+        };
+        let flag = |is: bool, letter| if is { letter } else { "" };
+        let how = format!("{}{}{restart}", flag(self.running, "r"), flag(self.volumes, "v"));
+        format!("{PREFIX}{}.{how}.{}", self.at_unix_s, self.name)
+    }
+
+    fn read(name: &str) -> Option<Self> {
+        let (at, rest) = name.strip_prefix(PREFIX)?.split_once('.')?;
+        let (how, name) = rest.split_once('.')?;
+        let take = |how: &mut &str, letter| {
+            let rest = how.strip_prefix(letter);
+            *how = rest.unwrap_or(how);
+            rest.is_some()
+        };
+        let mut left = how;
+        let (running, volumes) = (take(&mut left, 'r'), take(&mut left, 'v'));
+        let restart = match left {
+            "n" => Restart::No,
+            "a" => Restart::Always,
+            "u" => Restart::UnlessStopped,
+            other => Restart::OnFailure(other.strip_prefix('f')?.parse().ok()?),
+        };
+        let name = (!name.is_empty()).then(|| name.to_owned())?;
+        Some(Self { at_unix_s: at.parse().ok()?, running, volumes, restart, name })
+    }
+}
+
+/// What a container's name says about its being in the bin.
+pub fn read(name: &str) -> Option<Binned> {
+    let mark = Mark::read(name)?;
+    let at_unix_ms = mark.at_unix_s.checked_mul(1000)?;
+    Some(Binned {
+        name: mark.name,
+        at_unix_ms,
+        until_unix_ms: at_unix_ms.checked_add(KEPT.as_millis() as u64)?,
+        was_running: mark.running,
+        volumes: mark.volumes,
+    })
+}
+
+/// Stops it and puts it into the bin; `volumes`: its unnamed volumes go with it in the end.
+pub async fn put(docker: &Docker, id: &str, volumes: bool) -> Result<(), AppError> {
+    const TITLE: &str = "It could not be removed";
+    let failed = |err| app_error(TITLE, err);
+    let found = docker.inspect_container(id, None::<bollard::query_parameters::InspectContainerOptions>).await;
+    let found = found.map_err(failed)?;
+    let name = found.name.unwrap_or_default().trim_start_matches('/').to_owned();
+    let host = found.host_config.unwrap_or_default();
+    if Mark::read(&name).is_some() || host.auto_remove == Some(true) {
+        // In the bin already, or to vanish when it stops: there is nothing to keep.
+        return remove(docker, id, volumes).await.map_err(failed);
+    }
+    let restart = restart_of(host.restart_policy);
+    let running = found.state.and_then(|state| state.running) == Some(true);
+    let mark = Mark { at_unix_s: now_unix_s(), running, volumes, restart, name };
+    // Why before the stop: nothing may start it again in between, nor when the engine starts.
+    if restart != Restart::No {
+        set_restart(docker, id, Restart::No).await.map_err(failed)?;
+    }
+    if running {
+        docker.stop_container(id, None::<StopContainerOptions>).await.map_err(failed)?;
+    }
+    rename(docker, id, &mark.write()).await.map_err(failed)
+}
+
+/// Out of the bin, under its old name or, when that is taken, one like it.
+pub async fn take_out(docker: &Docker, id: &str) -> Result<ContainerRef, AppError> {
+    let failed = |err| app_error("It could not be taken out of the bin", err);
+    let found = docker.inspect_container(id, None::<bollard::query_parameters::InspectContainerOptions>).await;
+    let found = found.map_err(failed)?;
+    let current = found.name.unwrap_or_default().trim_start_matches('/').to_owned();
+    let Some(mark) = Mark::read(&current) else {
+        return Ok(ContainerRef { id: id.to_owned(), name: current });
+    };
+    let mut name = mark.name.clone();
+    let mut number = 2;
+    while let Err(err) = rename(docker, id, &name).await {
+        if !matches!(err, Error::DockerResponseServerError { status_code: 409, .. }) || number > 99 {
+            return Err(failed(err));
+        }
+        name = format!("{}-{number}", mark.name);
+        number += 1;
+    }
+    if mark.restart != Restart::No {
+        set_restart(docker, id, mark.restart).await.map_err(failed)?;
+    }
+    if mark.running {
+        let started = docker.start_container(id, None::<StartContainerOptions>).await;
+        started.map_err(|err| app_error(&format!("{name} is back, but could not be started"), err))?;
+    }
+    Ok(ContainerRef { id: id.to_owned(), name })
+}
+
+/// Removes for good what is too old or too much; all of it when `everything`.
+pub async fn sweep(docker: &Docker, everything: bool) -> Result<(), Error> {
+    let options = ListContainersOptionsBuilder::default().all(true).build();
+    let listed = docker.list_containers(Some(options)).await?;
+    let mut binned: Vec<_> = listed
+        .into_iter()
+        .filter_map(|row| {
+            let name = row.names.unwrap_or_default().into_iter().next()?;
+            Some((Mark::read(name.trim_start_matches('/'))?, row.id?))
+        })
+        .collect();
+    // The newest first: what is left of the budget is theirs.
+    binned.sort_by_key(|(mark, _)| std::cmp::Reverse(mark.at_unix_s));
+    let oldest_unix_s = now_unix_s().saturating_sub(KEPT.as_secs());
+    let mut bytes = 0;
+    for (mark, id) in binned {
+        if !everything && mark.at_unix_s >= oldest_unix_s {
+            let options = InspectContainerOptionsBuilder::default().size(true).build();
+            let found = docker.inspect_container(&id, Some(options)).await;
+            let size = found.ok().and_then(|found| found.size_rw).and_then(|size| u64::try_from(size).ok());
+            bytes += size.unwrap_or_default();
+            if bytes <= BUDGET_BYTES {
+                continue;
+            }
+        }
+        match remove(docker, &id, mark.volumes).await {
+            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(())
+}
+
+async fn remove(docker: &Docker, id: &str, volumes: bool) -> Result<(), Error> {
+    docker.remove_container(id, Some(RemoveContainerOptionsBuilder::default().force(true).v(volumes).build())).await
+}
+
+async fn rename(docker: &Docker, id: &str, name: &str) -> Result<(), Error> {
+    docker.rename_container(id, RenameContainerOptionsBuilder::default().name(name).build()).await
+}
+
+async fn set_restart(docker: &Docker, id: &str, restart: Restart) -> Result<(), Error> {
+    let (name, maximum) = match restart {
+        Restart::No => (RestartPolicyNameEnum::NO, None),
+        Restart::Always => (RestartPolicyNameEnum::ALWAYS, None),
+        Restart::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, None),
+        Restart::OnFailure(times) => (RestartPolicyNameEnum::ON_FAILURE, Some(i64::from(times))),
+    };
+    let policy = RestartPolicy { name: Some(name), maximum_retry_count: maximum };
+    let body = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
+    docker.update_container(id, body).await
+}
+
+fn restart_of(policy: Option<RestartPolicy>) -> Restart {
+    let times = policy.as_ref().and_then(|policy| policy.maximum_retry_count);
+    match policy.and_then(|policy| policy.name) {
+        Some(RestartPolicyNameEnum::ALWAYS) => Restart::Always,
+        Some(RestartPolicyNameEnum::UNLESS_STOPPED) => Restart::UnlessStopped,
+        Some(RestartPolicyNameEnum::ON_FAILURE) => {
+            Restart::OnFailure(times.and_then(|times| u32::try_from(times).ok()).unwrap_or(0))
+        }
+        _ => Restart::No,
+    }
+}
+
+fn now_unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written() {
+        for restart in [Restart::No, Restart::Always, Restart::UnlessStopped, Restart::OnFailure(7)] {
+            for (running, volumes) in [(true, true), (true, false), (false, true), (false, false)] {
+                let mark = Mark { at_unix_s: 1_763_720_000, running, volumes, restart, name: "my.web_1-x".into() };
+                let name = mark.write();
+                assert!(name.bytes().all(|c| c.is_ascii_alphanumeric() || b"_.-".contains(&c)), "{name}");
+                assert_eq!(Mark::read(&name), Some(mark));
+            }
+        }
+    }
+
+    #[test]
+    fn other_names_are_no_marks() {
+        for name in ["web", "cubby-bin", "cubby-bin.web", "cubby-bin.12.web", "cubby-bin.x.rn.web", "cubby-bin.1.rn.", "cubby-bin.1.q.web"] {
+            assert_eq!(Mark::read(name), None, "{name}");
+        }
+        assert_eq!(read(&format!("cubby-bin.{}.n.web", u64::MAX)), None);
+    }
+}
