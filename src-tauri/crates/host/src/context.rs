@@ -30,10 +30,53 @@ pub enum ContextError {
     Read(PathBuf, #[source] io::Error),
 }
 
+/// The docker CLI's configuration: `${DOCKER_CONFIG:-~/.docker}/config.json`. What we do not know stays in it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    dir: PathBuf,
+}
+
+impl Config {
+    pub fn of_process() -> Result<Self, ContextError> {
+        let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let dir = match named("DOCKER_CONFIG") {
+            Some(dir) => dir,
+            None => named("HOME").ok_or(ContextError::NoHome)?.join(".docker"),
+        };
+        Ok(Self { dir })
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.join("config.json")
+    }
+
+    /// Empty when there is none yet.
+    pub fn read(&self) -> Result<Map<String, Value>, ContextError> {
+        let path = self.path();
+        match fs::read(&path) {
+            Ok(text) if text.trim_ascii().is_empty() => Ok(Map::new()),
+            Ok(text) => serde_json::from_slice(&text).map_err(|err| ContextError::Config(path, err)),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Map::new()),
+            Err(err) => Err(ContextError::Read(path, err)),
+        }
+    }
+
+    pub fn write(&self, config: Map<String, Value>) -> Result<(), ContextError> {
+        let path = self.path();
+        // It may hold credentials: never more readable than it was.
+        let mode = fs::metadata(&path).map_or(0o600, |meta| meta.permissions().mode() & 0o777);
+        let text = serde_json::to_string_pretty(&Value::Object(config))
+            .map_err(|err| ContextError::Config(path.clone(), err))?;
+        // A link (dotfiles in a repository) stays a link.
+        let target = fs::canonicalize(&path).unwrap_or(path);
+        replace(&target, text.as_bytes(), mode)
+    }
+}
+
 /// One profile's context in one docker configuration.
 #[derive(Clone, Debug)]
 pub struct Context {
-    config_dir: PathBuf,
+    config: Config,
     name: String,
     docker_host: String,
 }
@@ -41,12 +84,7 @@ pub struct Context {
 impl Context {
     /// In this user's docker configuration. The default profile's context is `cubby`, others are `cubby-<profile>`.
     pub fn of_process(dirs: &Dirs) -> Result<Self, ContextError> {
-        let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let config_dir = match named("DOCKER_CONFIG") {
-            Some(dir) => dir,
-            None => named("HOME").ok_or(ContextError::NoHome)?.join(".docker"),
-        };
-        Ok(Self::new(&config_dir, dirs))
+        Ok(Self::new(&Config::of_process()?.dir, dirs))
     }
 
     pub fn new(config_dir: &Path, dirs: &Dirs) -> Self {
@@ -54,7 +92,7 @@ impl Context {
             "default" => "cubby".to_owned(),
             profile => format!("cubby-{profile}"),
         };
-        Self { config_dir: config_dir.to_owned(), name, docker_host: dirs.docker_host() }
+        Self { config: Config { dir: config_dir.to_owned() }, name, docker_host: dirs.docker_host() }
     }
 
     pub fn name(&self) -> &str {
@@ -66,7 +104,7 @@ impl Context {
         let host = meta.as_ref().and_then(|meta| meta["Endpoints"]["docker"]["Host"].as_str());
         let current = match std::env::var("DOCKER_CONTEXT") {
             Ok(named) if !named.is_empty() => named == self.name,
-            _ => self.config().is_ok_and(|config| config.get("currentContext") == Some(&json!(self.name))),
+            _ => self.config.read().is_ok_and(|config| config.get("currentContext") == Some(&json!(self.name))),
         };
         ContextStatus { cli_found: cli_found(), exists: host == Some(&self.docker_host), current }
     }
@@ -84,17 +122,17 @@ impl Context {
     /// Makes it the one in use, creating it first.
     pub fn make_current(&self) -> Result<(), ContextError> {
         self.create()?;
-        let mut config = self.config()?;
+        let mut config = self.config.read()?;
         config.insert("currentContext".into(), json!(self.name));
-        self.write_config(config)
+        self.config.write(config)
     }
 
     /// Removes it; when it is in use, docker's default is in use again.
     pub fn remove(&self) -> Result<(), ContextError> {
-        let mut config = self.config()?;
+        let mut config = self.config.read()?;
         if config.get("currentContext") == Some(&json!(self.name)) {
             config.remove("currentContext");
-            self.write_config(config)?;
+            self.config.write(config)?;
         }
         let meta = self.meta();
         let Some(dir) = meta.parent() else { return Ok(()) };
@@ -106,32 +144,7 @@ impl Context {
 
     fn meta(&self) -> PathBuf {
         let digest = hex::encode(Sha256::digest(self.name.as_bytes()));
-        self.config_dir.join("contexts/meta").join(digest).join("meta.json")
-    }
-
-    fn config_path(&self) -> PathBuf {
-        self.config_dir.join("config.json")
-    }
-
-    fn config(&self) -> Result<Map<String, Value>, ContextError> {
-        let path = self.config_path();
-        match fs::read(&path) {
-            Ok(text) if text.trim_ascii().is_empty() => Ok(Map::new()),
-            Ok(text) => serde_json::from_slice(&text).map_err(|err| ContextError::Config(path, err)),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Map::new()),
-            Err(err) => Err(ContextError::Read(path, err)),
-        }
-    }
-
-    fn write_config(&self, config: Map<String, Value>) -> Result<(), ContextError> {
-        let path = self.config_path();
-        // It may hold credentials: never more readable than it was.
-        let mode = fs::metadata(&path).map_or(0o600, |meta| meta.permissions().mode() & 0o777);
-        let text = serde_json::to_string_pretty(&Value::Object(config))
-            .map_err(|err| ContextError::Config(path.clone(), err))?;
-        // A link (dotfiles in a repository) stays a link.
-        let target = fs::canonicalize(&path).unwrap_or(path);
-        replace(&target, text.as_bytes(), mode)
+        self.config.dir.join("contexts/meta").join(digest).join("meta.json")
     }
 }
 

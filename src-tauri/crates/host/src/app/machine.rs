@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::Inner;
 use crate::daemon::{Client, ClientError};
 use crate::schema::{MachinePhase, Problem, Remedy};
@@ -13,39 +11,35 @@ use crate::supervisor::blank_state;
 /// How often a daemon that went away is looked for; connecting to a socket without a listener costs next to nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-pub(super) async fn follow(inner: Arc<Inner>, client: Client, phase: watch::Sender<MachinePhase>) {
-    let mut next = Some(client);
+pub(super) async fn follow(inner: Arc<Inner>, client: Option<Client>) {
+    let mut next = client;
     loop {
         if let Some(client) = next.take() {
-            let err = states(&inner, client, &phase).await;
+            let err = states(&inner, client).await;
             tracing::warn!(%err, "the daemon went away");
-            gone(&inner, &phase);
+            gone(&inner);
         }
         tokio::time::sleep(LOOK_EVERY).await;
         next = Client::connect(&inner.dirs).await.ok().flatten();
     }
 }
 
-async fn states(inner: &Inner, client: Client, phase: &watch::Sender<MachinePhase>) -> ClientError {
+async fn states(inner: &Inner, client: Client) -> ClientError {
     let mut states = match client.subscribe().await {
         Ok(states) => states,
         Err(err) => return err,
     };
     loop {
         match states.next().await {
-            Ok(machine) => {
-                let now = machine.phase;
-                inner.world.set_machine(machine);
-                phase.send_if_modified(|phase| std::mem::replace(phase, now) != now);
-            }
+            Ok(machine) => inner.machine_is(machine),
             Err(err) => return err,
         }
     }
 }
 
 /// A machine that was on went with its daemon; one that was off is still off.
-fn gone(inner: &Inner, phase: &watch::Sender<MachinePhase>) {
-    let was = inner.world.machine().phase;
+fn gone(inner: &Inner) {
+    let was = inner.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner).phase;
     let mut machine = blank_state(&inner.dirs);
     if matches!(was, MachinePhase::Running | MachinePhase::Starting) {
         machine.phase = MachinePhase::Failed;
@@ -55,6 +49,5 @@ fn gone(inner: &Inner, phase: &watch::Sender<MachinePhase>) {
             remedy: Some(Remedy::StartMachine),
         });
     }
-    phase.send_replace(machine.phase);
-    inner.world.set_machine(machine);
+    inner.machine_is(machine);
 }

@@ -7,7 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use crate::engine::follow::Sink;
-use crate::schema::{Change, Container, Event, Image, MachineState, Snapshot};
+use crate::schema::{
+    Change, Container, Engines, Event, Image, Job, MachineState, Network, News, Snapshot, Volume,
+};
 
 /// Changes that a slow client may be behind before it has to take a snapshot.
 const BACKLOG: usize = 4096;
@@ -22,11 +24,24 @@ struct State {
     machine: MachineState,
     containers: BTreeMap<String, Container>,
     images: Vec<Image>,
+    volumes: Vec<Volume>,
+    networks: Vec<Network>,
+    jobs: BTreeMap<u32, Job>,
+    engines: Engines,
 }
 
 impl World {
     pub fn new(machine: MachineState) -> Self {
-        let state = State { revision: 0, machine, containers: BTreeMap::new(), images: Vec::new() };
+        let state = State {
+            revision: 0,
+            machine,
+            containers: BTreeMap::new(),
+            images: Vec::new(),
+            volumes: Vec::new(),
+            networks: Vec::new(),
+            jobs: BTreeMap::new(),
+            engines: Engines::default(),
+        };
         Self { state: Mutex::new(state), changes: broadcast::channel(BACKLOG).0 }
     }
 
@@ -45,10 +60,15 @@ impl World {
             machine: state.machine.clone(),
             containers: newest_first(state.containers.values().cloned().collect()),
             images: state.images.clone(),
+            volumes: state.volumes.clone(),
+            networks: state.networks.clone(),
+            jobs: state.jobs.values().cloned().collect(),
+            engines: state.engines.clone(),
             app_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 
+    #[cfg(test)]
     pub fn machine(&self) -> MachineState {
         self.state().machine.clone()
     }
@@ -72,6 +92,44 @@ impl World {
             state.images.clear();
             self.tell(&mut state, Event::Images { images: Vec::new() });
         }
+        if !state.volumes.is_empty() {
+            state.volumes.clear();
+            self.tell(&mut state, Event::Volumes { volumes: Vec::new() });
+        }
+        if !state.networks.is_empty() {
+            state.networks.clear();
+            self.tell(&mut state, Event::Networks { networks: Vec::new() });
+        }
+    }
+
+    pub fn set_job(&self, job: Job) {
+        let mut state = self.state();
+        state.jobs.insert(job.id, job.clone());
+        self.tell(&mut state, Event::Job { job });
+    }
+
+    pub fn drop_job(&self, id: u32) {
+        let mut state = self.state();
+        if state.jobs.remove(&id).is_some() {
+            self.tell(&mut state, Event::JobRemoved { id });
+        }
+    }
+
+    pub fn engines(&self) -> Engines {
+        self.state().engines.clone()
+    }
+
+    pub fn set_engines(&self, engines: Engines) {
+        let mut state = self.state();
+        if state.engines != engines {
+            state.engines = engines.clone();
+            self.tell(&mut state, Event::Engines { engines });
+        }
+    }
+
+    pub fn news(&self, news: News) {
+        let mut state = self.state();
+        self.tell(&mut state, Event::News { news });
     }
 
     fn tell(&self, state: &mut State, event: Event) {
@@ -87,13 +145,17 @@ fn newest_first(mut containers: Vec<Container>) -> Vec<Container> {
 }
 
 impl Sink for World {
-    fn containers(&self, all: Vec<Container>) {
+    fn containers(&self, mut all: Vec<Container>) {
+        all.retain(|row| !row.name.starts_with(super::volumes::WINDOW_PREFIX));
         let mut state = self.state();
         state.containers = all.iter().map(|row| (row.id.clone(), row.clone())).collect();
         self.tell(&mut state, Event::Containers { containers: newest_first(all) });
     }
 
     fn container(&self, row: Container) {
+        if row.name.starts_with(super::volumes::WINDOW_PREFIX) {
+            return;
+        }
         let mut state = self.state();
         if state.containers.get(&row.id) != Some(&row) {
             state.containers.insert(row.id.clone(), row.clone());
@@ -113,6 +175,22 @@ impl Sink for World {
         if state.images != all {
             state.images = all.clone();
             self.tell(&mut state, Event::Images { images: all });
+        }
+    }
+
+    fn volumes(&self, all: Vec<Volume>) {
+        let mut state = self.state();
+        if state.volumes != all {
+            state.volumes = all.clone();
+            self.tell(&mut state, Event::Volumes { volumes: all });
+        }
+    }
+
+    fn networks(&self, all: Vec<Network>) {
+        let mut state = self.state();
+        if state.networks != all {
+            state.networks = all.clone();
+            self.tell(&mut state, Event::Networks { networks: all });
         }
     }
 

@@ -1,0 +1,199 @@
+//! The engine in use: Cubby's own machine, or any other Docker API. Chosen here, remembered in `engines.json`.
+//!
+//! ```text
+//!  own machine:  the daemon's states are what the UI sees                       (machine.rs)
+//!  another one:  a state made here: starting ──answers──▶ running ──silent──▶ failed ──┐
+//!                                      ▲──────────────── after a pause ────────────────┘
+//! ```
+//!
+//! The own machine goes on as it was, whichever is in use. An engine that is in use is watched by a connection that is held
+//! open, not by asking again and again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::Inner;
+use crate::engine::endpoint::Endpoint;
+use crate::schema::{AppError, EngineCommand, EngineEntry, Engines, MachinePhase, MachineState, Problem, Reply};
+use crate::supervisor::blank_state;
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Chooses an engine for this process, without remembering it: an address.
+const VARIABLE: &str = "CUBBY_ENGINE";
+
+impl Inner {
+    fn engines_file(&self) -> PathBuf {
+        self.dirs.state.join("engines.json")
+    }
+
+    /// What was chosen last time, or by the environment. Nothing there is no reason to bother anybody.
+    pub(super) fn load_engines(&self) {
+        let text = std::fs::read(self.engines_file()).unwrap_or_default();
+        let mut engines: Engines = serde_json::from_slice(&text).unwrap_or_default();
+        if let Some(address) = std::env::var(VARIABLE).ok().filter(|address| !address.is_empty()) {
+            engines.others.retain(|entry| entry.name != address);
+            engines.others.push(EngineEntry { name: address.clone(), address: address.clone(), tls: None });
+            engines.chosen = Some(address);
+        }
+        self.use_engine(engines);
+    }
+
+    fn use_engine(&self, engines: Engines) {
+        let chosen = engines.chosen.as_ref().and_then(|name| engines.others.iter().find(|entry| entry.name == *name));
+        let endpoint = chosen.and_then(|entry| Endpoint::of(entry).ok());
+        self.world.set_engines(engines);
+        let changed = self.other.send_if_modified(|other| std::mem::replace(other, endpoint.clone()) != endpoint);
+        if changed && self.other.borrow().is_none() {
+            self.show_machine();
+        }
+    }
+
+    /// Where requests go.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.other.borrow().clone().unwrap_or_else(|| Endpoint::Unix(self.dirs.docker_socket()))
+    }
+
+    /// The daemon told what the machine is doing.
+    pub(super) fn machine_is(&self, machine: MachineState) {
+        *self.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = machine;
+        if self.other.borrow().is_none() {
+            self.show_machine();
+        }
+    }
+
+    fn show_machine(&self) {
+        let machine = self.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        self.show(machine);
+    }
+
+    fn show(&self, machine: MachineState) {
+        let now = machine.phase;
+        self.world.set_machine(machine);
+        self.phase_sender.send_if_modified(|phase| std::mem::replace(phase, now) != now);
+    }
+
+    fn save_engines(&self, engines: &Engines) -> Result<(), AppError> {
+        let failed = |err: std::io::Error| AppError::failed("The list of engines could not be kept", err.to_string());
+        self.dirs.make().map_err(|err| AppError::failed("The list of engines could not be kept", err.to_string()))?;
+        std::fs::write(self.engines_file(), serde_json::to_vec_pretty(engines).unwrap_or_default()).map_err(failed)
+    }
+}
+
+pub(super) async fn call(inner: &Inner, command: EngineCommand) -> Result<Reply, AppError> {
+    let mut engines = inner.world.engines();
+    match command {
+        EngineCommand::Find => {
+            let known: Vec<_> = engines.others.iter().map(|entry| entry.address.clone()).collect();
+            let found = found().into_iter().filter(|entry| !known.contains(&entry.address)).collect();
+            return Ok(Reply::Engines { engines: Engines { others: found, chosen: engines.chosen } });
+        }
+        EngineCommand::Add { entry } => {
+            if entry.name.trim().is_empty() {
+                return Err(AppError::failed("The engine needs a name", "any short text will do"));
+            }
+            answers(&Endpoint::of(&entry)?).await.map_err(|detail| AppError::failed(format!("{} does not answer", entry.address), detail))?;
+            engines.others.retain(|known| known.name != entry.name);
+            engines.others.push(entry);
+        }
+        EngineCommand::Remove { name } => {
+            engines.others.retain(|known| known.name != name);
+            engines.chosen = engines.chosen.filter(|chosen| *chosen != name);
+        }
+        EngineCommand::Choose { name } => {
+            if name.as_ref().is_some_and(|name| !engines.others.iter().any(|known| known.name == *name)) {
+                return Err(AppError::not_found("no such engine is on the list"));
+            }
+            engines.chosen = name;
+        }
+    }
+    inner.save_engines(&engines)?;
+    inner.use_engine(engines.clone());
+    Ok(Reply::Engines { engines })
+}
+
+/// Sockets of other products, where they usually are.
+fn found() -> Vec<EngineEntry> {
+    let home = std::env::var("HOME").unwrap_or_default();
+    let runtime = std::env::var("XDG_RUNTIME_DIR").unwrap_or_default();
+    let places = [
+        ("Docker", "/var/run/docker.sock".to_owned()),
+        ("Docker Desktop", format!("{home}/.docker/run/docker.sock")),
+        ("Docker Desktop", format!("{home}/.docker/desktop/docker.sock")),
+        ("OrbStack", format!("{home}/.orbstack/run/docker.sock")),
+        ("Colima", format!("{home}/.colima/default/docker.sock")),
+        ("Rancher Desktop", format!("{home}/.rd/docker.sock")),
+        ("Podman", format!("{runtime}/podman/podman.sock")),
+        ("Docker (rootless)", format!("{runtime}/docker.sock")),
+    ];
+    let here = places.into_iter().filter(|(_, path)| path.starts_with('/') && std::path::Path::new(path).exists());
+    here.map(|(name, path)| EngineEntry { name: name.to_owned(), address: format!("unix://{path}"), tls: None }).collect()
+}
+
+/// Its version.
+async fn answers(endpoint: &Endpoint) -> Result<String, String> {
+    let docker = endpoint.client().map_err(|err| crate::hardware::chain(&err))?;
+    match tokio::time::timeout(ANSWER_WITHIN, docker.version()).await {
+        Ok(Ok(version)) => Ok(version.version.unwrap_or_default()),
+        Ok(Err(err)) => Err(crate::hardware::chain(&err)),
+        Err(_) => Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
+    }
+}
+
+/// Keeps the state of the engine in use, while it is not the own machine's.
+pub(super) async fn follow(inner: Arc<Inner>) {
+    let mut other = inner.other.subscribe();
+    loop {
+        let endpoint = other.borrow_and_update().clone();
+        let watching = async {
+            match endpoint {
+                Some(endpoint) => watch(&inner, &endpoint).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = watching => {}
+            changed = other.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn watch(inner: &Inner, endpoint: &Endpoint) {
+    let blank = MachineState { docker_host: endpoint.address(), ..blank_state(&inner.dirs) };
+    inner.show(MachineState { phase: MachinePhase::Starting, ..blank.clone() });
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match answers(endpoint).await {
+            Ok(version) => {
+                pause = FIRST_PAUSE;
+                let since = Some(super::jobs::now_unix_ms());
+                inner.show(MachineState {
+                    phase: MachinePhase::Running,
+                    guest_version: Some(version),
+                    running_since_unix_ms: since,
+                    ..blank.clone()
+                });
+                until_it_hangs_up(endpoint).await;
+                inner.show(MachineState { phase: MachinePhase::Starting, ..blank.clone() });
+            }
+            Err(detail) => {
+                let title = format!("{} does not answer", endpoint.address());
+                let problem = Some(Problem { title, detail, remedy: None });
+                inner.show(MachineState { phase: MachinePhase::Failed, problem, ..blank.clone() });
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// Its stream of events ends with it.
+async fn until_it_hangs_up(endpoint: &Endpoint) {
+    let Ok(docker) = endpoint.client() else { return };
+    let mut events = std::pin::pin!(docker.events(None::<bollard::query_parameters::EventsOptions>));
+    while let Some(Ok(_)) = events.next().await {}
+}

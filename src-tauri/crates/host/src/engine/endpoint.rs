@@ -1,0 +1,114 @@
+//! Where an engine is, and a client of it.
+
+use std::path::{Path, PathBuf};
+
+use bollard::{ClientVersion, Docker};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::schema::{AppError, EngineEntry, EngineTls};
+
+/// Seconds a single request may take: a stop waits for its container, a load for a large archive.
+const TIMEOUT_S: u64 = 300;
+const VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 47 };
+const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Unix(PathBuf),
+    /// `host:port`
+    Tcp(String, Option<EngineTls>),
+}
+
+impl Endpoint {
+    /// # Errors
+    /// When the address is none of `unix:///path` and `tcp://host:port`.
+    pub fn of(entry: &EngineEntry) -> Result<Self, AppError> {
+        Self::parse(&entry.address, entry.tls.clone())
+    }
+
+    pub fn parse(address: &str, tls: Option<EngineTls>) -> Result<Self, AppError> {
+        let wrong = || {
+            let detail = format!("{address:?} is neither unix:///path nor tcp://host:port");
+            AppError::failed("This is no address of an engine", detail)
+        };
+        if let Some(path) = address.strip_prefix("unix://") {
+            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(wrong()) };
+        }
+        let place = address.strip_prefix("tcp://").ok_or_else(wrong)?.trim_end_matches('/');
+        let port = place.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
+        if port.is_some() { Ok(Self::Tcp(place.to_owned(), tls)) } else { Err(wrong()) }
+    }
+
+    pub fn address(&self) -> String {
+        match self {
+            Self::Unix(path) => format!("unix://{}", path.display()),
+            Self::Tcp(place, _) => format!("tcp://{place}"),
+        }
+    }
+
+    /// Connects only when it is used, anew as needed.
+    pub fn client(&self) -> Result<Docker, bollard::errors::Error> {
+        match self {
+            // Only the path's text is taken over; bollard asks for a file that exists, which it need not yet.
+            Self::Unix(_) => Docker::connect_with_unix(&self.address(), TIMEOUT_S, &VERSION),
+            Self::Tcp(_, None) => Docker::connect_with_http(&self.address(), TIMEOUT_S, &VERSION),
+            Self::Tcp(_, Some(tls)) => {
+                let (key, cert, ca) = (Path::new(&tls.key), Path::new(&tls.cert), Path::new(&tls.ca));
+                Docker::connect_with_ssl(&self.address(), key, cert, ca, TIMEOUT_S, &VERSION)
+            }
+        }
+    }
+
+    /// One request of the API that bollard has no method for: status and body.
+    pub async fn request(&self, method: &str, path: &str, body: String) -> Result<(u16, String), AppError> {
+        let failed = |err: std::io::Error| AppError::failed("The engine cannot be reached", err.to_string());
+        match self {
+            Self::Unix(socket) => {
+                let stream = tokio::net::UnixStream::connect(socket).await.map_err(failed)?;
+                ask(stream, method, path, body).await
+            }
+            Self::Tcp(place, None) => {
+                let stream = tokio::net::TcpStream::connect(place).await.map_err(failed)?;
+                ask(stream, method, path, body).await
+            }
+            Self::Tcp(_, Some(_)) => {
+                let detail = "this is not offered for engines behind TLS yet";
+                Err(AppError::failed("The engine cannot be asked", detail))
+            }
+        }
+    }
+}
+
+async fn ask<S>(stream: S, method: &str, path: &str, body: String) -> Result<(u16, String), AppError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let failed = |err: &dyn std::fmt::Display| AppError::failed("The engine did not answer", err.to_string());
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|err| failed(&err))?;
+    tokio::spawn(connection);
+    let request = Request::builder().method(method).uri(path).header("host", "engine").header("content-type", "application/json");
+    let request = request.body(Full::new(Bytes::from(body))).map_err(|err| failed(&err))?;
+    let answer = sender.send_request(request).await.map_err(|err| failed(&err))?;
+    let status = answer.status().as_u16();
+    let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await.map_err(|err| failed(&err))?;
+    Ok((status, String::from_utf8_lossy(&body.to_bytes()).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked() {
+        assert_eq!(Endpoint::parse("unix:///run/docker.sock", None).unwrap(), Endpoint::Unix("/run/docker.sock".into()));
+        assert_eq!(Endpoint::parse("tcp://box:2375/", None).unwrap(), Endpoint::Tcp("box:2375".into(), None));
+        for wrong in ["", "docker.sock", "unix://relative", "tcp://", "tcp://:1", "tcp://box", "tcp://box:99999", "ssh://a@b"] {
+            assert!(Endpoint::parse(wrong, None).is_err(), "{wrong}");
+        }
+    }
+}
