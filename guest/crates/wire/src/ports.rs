@@ -6,6 +6,8 @@ pub const DOCKER_API: u32 = 2375;
 pub const CONTROL: u32 = 2376;
 /// Guest listens: connections to published ports, dialled on the host's behalf.
 pub const FORWARD: u32 = 2377;
+/// Guest listens: changes of shared files on the host.
+pub const FILES: u32 = 2378;
 /// Host listens: boot stages, pushed by pid 1.
 pub const BOOT: u32 = 1024;
 /// Host listens: requests to open and close host listeners for published ports.
