@@ -12,6 +12,8 @@ export interface Notice {
   remedy: Remedy | null;
   /** Runs the failed action another way, for `use_free_port`. */
   retry: (() => void) | undefined;
+  /** A button of its own, such as Undo. */
+  action?: { label: string; run: () => void };
 }
 
 class Notices {
@@ -27,6 +29,12 @@ class Notices {
   done(title: string): void {
     const id = this.add({ kind: "done", title, detail: "", remedy: null, retry: undefined });
     setTimeout(() => this.dismiss(id), 5000);
+  }
+
+  /** Something that was done and can be undone for a while. */
+  undoable(title: string, label: string, run: () => void): void {
+    const id = this.add({ kind: "done", title, detail: "", remedy: null, retry: undefined, action: { label, run } });
+    setTimeout(() => this.dismiss(id), 12_000);
   }
 
   dismiss(id: number): void {

@@ -1,14 +1,13 @@
 // Which page, and what is open on it: the address after `#`, so that back and forward work.
 
-export type Page = "home" | "apps" | "images" | "doors" | "machine";
-export type Tab = "overview" | "logs" | "terminal";
-
-const PAGES: readonly Page[] = ["home", "apps", "images", "doors", "machine"];
-const TABS: readonly Tab[] = ["overview", "logs", "terminal"];
+export const PAGES = ["home", "apps", "images", "data", "doors", "networks", "library", "machine", "settings"] as const;
+export type Page = (typeof PAGES)[number];
+const TABS = ["overview", "logs", "terminal", "files", "stats", "processes", "environment", "inspect"] as const;
+export type Tab = (typeof TABS)[number];
 
 class Router {
   page = $state<Page>("home");
-  /** Container id on the apps page. */
+  /** What is open on the page: a container's id, an image's, a volume's name. */
   item = $state<string | null>(null);
   tab = $state<Tab>("overview");
 
@@ -19,15 +18,24 @@ class Router {
   }
 
   go(page: Page, item: string | null = null, tab: Tab = "overview"): void {
-    const path = ["", page, ...(item ? [item, tab] : [])].join("/");
+    const path = ["", page, ...(item ? [encodeURIComponent(item), tab] : [])].join("/");
     if (location.hash !== `#${path}`) location.hash = path;
   }
 
   private read(): void {
     const [page, item, tab] = location.hash.replace(/^#\/?/, "").split("/");
     this.page = PAGES.find((known) => known === page) ?? "home";
-    this.item = item || null;
+    this.item = item ? decoded(item) : null;
     this.tab = TABS.find((known) => known === tab) ?? "overview";
+  }
+}
+
+/** An address that a person typed may be no encoding of anything. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 

@@ -1,6 +1,6 @@
 // Everything the pages show, as the host last told it. Only the client writes here.
 
-import type { Container, Image, MachineState, Snapshot } from "../bindings/schema";
+import type { Container, Engines, Image, Job, MachineState, Network, News, Snapshot, Volume } from "../bindings/schema";
 import type { EventOf, Watcher } from "./client";
 
 export type Link = "connecting" | "open" | "lost";
@@ -11,11 +11,22 @@ export class World implements Watcher {
   lostReason = $state("");
   machine = $state.raw<MachineState | null>(null);
   /** Newest first. A change replaces the array and the row, never a row's insides. */
-  containers = $state.raw<readonly Container[]>([]);
+  private rows = $state.raw<readonly Container[]>([]);
+  containers: readonly Container[] = $derived(this.rows.some((row) => row.binned) ? this.rows.filter((row) => !row.binned) : this.rows);
+  /** Removed, and not yet for good. */
+  bin: readonly Container[] = $derived(this.rows.filter((row) => row.binned));
   images = $state.raw<readonly Image[]>([]);
+  volumes = $state.raw<readonly Volume[]>([]);
+  networks = $state.raw<readonly Network[]>([]);
+  /** Oldest first. */
+  jobs = $state.raw<readonly Job[]>([]);
+  engines = $state.raw<Engines>({ others: [], chosen: null });
   appVersion = $state("");
   /** Told of every change of a container's state, for announcements. */
   onState: ((before: Container | undefined, after: Container | undefined) => void) | undefined;
+
+  onJobEnd: ((job: Job) => void) | undefined;
+  onNews: ((news: News) => void) | undefined;
 
   onSnapshot: ((snapshot: Snapshot) => void) | undefined;
 
@@ -30,15 +41,19 @@ export class World implements Watcher {
 
   snapshot(snapshot: Snapshot): void {
     this.machine = snapshot.machine;
-    this.containers = newestFirst(snapshot.containers);
+    this.rows = newestFirst(snapshot.containers);
     this.images = snapshot.images;
+    this.volumes = snapshot.volumes;
+    this.networks = snapshot.networks;
+    this.jobs = snapshot.jobs;
+    this.engines = snapshot.engines;
     this.appVersion = snapshot.app_version;
     this.onSnapshot?.(snapshot);
   }
 
   changes(events: EventOf[]): void {
     let rows: Container[] | undefined;
-    const edit = () => (rows ??= [...this.containers]);
+    const edit = () => (rows ??= [...this.rows]);
     for (const event of events) {
       switch (event.type) {
         case "machine":
@@ -46,6 +61,25 @@ export class World implements Watcher {
           break;
         case "images":
           this.images = event.images;
+          break;
+        case "volumes":
+          this.volumes = event.volumes;
+          break;
+        case "networks":
+          this.networks = event.networks;
+          break;
+        case "engines":
+          this.engines = event.engines;
+          break;
+        case "job":
+          if (event.job.state !== "running") this.onJobEnd?.(event.job);
+          this.jobs = this.jobs.some((job) => job.id === event.job.id) ? this.jobs.map((job) => (job.id === event.job.id ? event.job : job)) : [...this.jobs, event.job];
+          break;
+        case "job_removed":
+          this.jobs = this.jobs.filter((job) => job.id !== event.id);
+          break;
+        case "news":
+          this.onNews?.(event.news);
           break;
         case "containers":
           rows = newestFirst(event.containers);
@@ -58,11 +92,11 @@ export class World implements Watcher {
           break;
       }
     }
-    if (rows) this.containers = rows;
+    if (rows) this.rows = rows;
   }
 
   container(id: string): Container | undefined {
-    return this.containers.find((container) => container.id === id);
+    return this.rows.find((container) => container.id === id);
   }
 
   private put(rows: Container[], container: Container): void {

@@ -1,9 +1,15 @@
 // Deutsch. Einfache Wörter; Dockers Wort nur klein daneben.
 
+import { container } from "./de/container";
 import { run } from "./de/run";
 import type { Catalogue } from ".";
+import { around } from "./de/around";
+import { stores } from "./de/stores";
 
 export const de: Catalogue = {
+  ...around,
+  ...stores,
+  ...container,
   ...run,
   "app.name": "Cubby",
   "nav.label": "Seiten",
@@ -249,7 +255,6 @@ export const de: Catalogue = {
   "images.run": "Starten",
   "images.remove": "Entfernen…",
   "images.remove.title": "Das Image {name} entfernen?",
-  "images.remove.text": "Seine {size} auf der Platte werden frei, soweit kein anderes Image sie mitbenutzt. Du kannst es später wieder holen oder laden.",
   "images.remove.used": "Es wird von {names} benutzt. Entferne diese zuerst.",
   "images.total": "{size} in {n}",
   "images.count_one": "{n} Image",

@@ -1,8 +1,15 @@
 // English, and the list of all keys. Plain words; Docker's word only in small print (`*.docker`).
 
+import { container } from "./en/container";
 import { run } from "./en/run";
 
+import { around } from "./en/around";
+import { stores } from "./en/stores";
+
 export const en = {
+  ...around,
+  ...stores,
+  ...container,
   ...run,
   "app.name": "Cubby",
   "nav.label": "Pages",
@@ -10,7 +17,7 @@ export const en = {
   "nav.apps": "Apps",
   "nav.apps.docker": "containers",
   "nav.images": "Images",
-  "nav.images.docker": "templates",
+  "nav.images.docker": "images",
   "nav.doors": "Doors",
   "nav.doors.docker": "ports",
   "nav.machine": "Machine",
@@ -248,7 +255,6 @@ export const en = {
   "images.run": "Run",
   "images.remove": "Remove…",
   "images.remove.title": "Remove the image {name}?",
-  "images.remove.text": "Its {size} on the disk are freed as far as no other image shares them. You can fetch or load it again later.",
   "images.remove.used": "It is used by {names}. Remove these first.",
   "images.total": "{size} in {n}",
   "images.count_one": "{n} image",

@@ -14,6 +14,9 @@ let words: Catalogue = en;
 export let language = "en";
 let plural = new Intl.PluralRules("en");
 
+/** In their own words. */
+export const LANGUAGE_NAMES: Record<string, string> = { en: "English", de: "Deutsch" };
+
 /** Before the first page is drawn. English is built in; others are loaded when wanted. */
 export async function chooseLanguage(wanted: readonly string[]): Promise<void> {
   for (const tag of wanted) {
