@@ -4,6 +4,7 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -48,6 +49,7 @@ impl Engine {
 pub struct NativeEngine {
     dir: TempDir,
     child: Child,
+    id: OnceLock<String>,
 }
 
 impl NativeEngine {
@@ -59,7 +61,7 @@ impl NativeEngine {
         assert!(rustix::process::geteuid().is_root(), "a native engine needs root: run scripts/test as root");
         let dir = tempfile::Builder::new().prefix("cubby-test-").tempdir().expect("a temporary directory");
         let child = spawn(dir.path());
-        let engine = Self { dir, child };
+        let engine = Self { dir, child, id: OnceLock::new() };
         engine.wait_until_ready();
         engine
     }
@@ -78,6 +80,30 @@ impl NativeEngine {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process that keeps this engine's containers, once there is one.
+    pub fn keeper(&self) -> Option<u32> {
+        let socket = self.dir.path().join("run/keeper.sock");
+        let socket = socket.to_str()?;
+        let processes = std::fs::read_dir("/proc").ok()?.flatten();
+        let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.find(|pid| {
+            let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let mut arguments = arguments.split(|byte| *byte == 0);
+            arguments.nth(1) == Some(b"keeper") && arguments.any(|argument| argument == socket.as_bytes())
+        })
+    }
+
+    /// The engine's identity, which is that of its data root.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn id(&self) -> &str {
+        self.id.get_or_init(|| {
+            let info = request(&self.socket(), "GET", "/info", b"").expect("the engine answers").json();
+            info["ID"].as_str().expect("info tells the engine's identity").to_owned()
+        })
     }
 
     /// `kill -9` of the engine process.

@@ -17,7 +17,7 @@ pub use docker::{Docker, Output};
 pub use engine::{Engine, NativeEngine};
 pub use http::{Reply, request};
 pub use images::{IMAGE, busybox_archive};
-pub use leaks::Traces;
+pub use leaks::{Memory, Traces, children, resident_kib};
 pub use machine::Machine;
 pub use wait::wait_for;
 

@@ -86,6 +86,7 @@ use crate::{
     exec::Execs,
     host::Host,
     images::Images,
+    logs::journal::Journal,
     networks::Networks,
     ports::Publisher,
     state::State,
@@ -120,6 +121,7 @@ pub struct Containers {
     pub(crate) parts: Parts,
     table: RwLock<Table>,
     pub(crate) execs: Execs,
+    journal: Arc<Journal>,
     me: Weak<Self>,
     shutting_down: std::sync::atomic::AtomicBool,
     online: OnceLock<validate::Online>,
@@ -129,8 +131,11 @@ impl Containers {
     /// Reads the records, finishes or undoes what a crash left, takes back what still runs, and starts what its policy
     /// wants running.
     pub async fn open(parts: Parts) -> Result<Arc<Self>> {
+        let journal = Journal::open(&parts.config.run_dir.join("journal"));
+        let journal = journal.map_err(|source| Error::system("open the journal of containers' output", source))?;
         let containers = Arc::new_cyclic(|me| Self {
             parts,
+            journal,
             table: RwLock::default(),
             execs: Execs::default(),
             me: me.clone(),

@@ -67,13 +67,14 @@ impl Containers {
         container.streams.stdin.close();
         container.streams.stdin.reset();
         let log = live.log.clone();
-        self.forget_process(&container.id).await;
         self.execs.end_all(&container.id);
         drop(live);
         self.give_back(&before).await;
         let ran = before.state.started_at.and_then(|started| end.at.duration_since(started).ok()).unwrap_or_default();
         let restart = self.restarts(container, end.exit_code, ran);
         let record = self.note(container, |record| settle(record, end, restart.is_some()));
+        // Why after the record: until it is written only the keeper knows the exit code, and we may be killed any time.
+        self.forget_process(&container.id).await;
         // Why after the record: whoever sees a followed log end may remove the container at once.
         log.close();
         let attributes = [("exitCode", end.exit_code.to_string()), ("execDuration", ran.as_secs().to_string())];

@@ -72,6 +72,7 @@ pub(super) async fn restore(containers: &Arc<Containers>) -> Result<()> {
             containers.remove_after_crash(container);
         }
     }
+    containers.journal.sweep();
     for (key, process) in kept {
         discard(containers, &key, process).await;
     }

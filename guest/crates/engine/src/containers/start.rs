@@ -254,7 +254,8 @@ impl Containers {
         if let Some(parent) = path.as_deref().and_then(std::path::Path::parent) {
             std::fs::create_dir_all(parent).map_err(|source| Error::system("create the log's directory", source))?;
         }
-        let log = Log::open(path.as_deref(), options, attributes);
+        let log = Log::open(path.as_deref(), options, attributes)
+            .and_then(|log| log.with_journal(self.journal.clone(), record.id.clone()));
         log.map(Arc::new).map_err(|source| Error::system("open the container's log", source))
     }
 

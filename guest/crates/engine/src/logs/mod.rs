@@ -3,11 +3,12 @@
 //! One [`Log`] per running container takes what its process writes, line by line; readers work on the files and are told
 //! of growth by a watch channel, so that following costs nothing while nothing is written.
 //!
-//! What a crash of the engine can lose: bytes that were read from the pipe and not yet written to the file (the write
-//! follows the read at once, in one call per read), and the beginning of a line whose end had not come.
+//! A crash of the engine loses nothing: see [`journal`]. Of a terminal, which cannot be spliced, it can lose what one read
+//! took and was not written down yet.
 //!
 //! `local` keeps the same lines under `local-logs/` with dockerd's default rotation; `none` keeps nothing.
 
+pub(crate) mod journal;
 mod line;
 mod options;
 mod reader;

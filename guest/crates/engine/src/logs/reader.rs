@@ -278,7 +278,7 @@ mod tests {
         let log = log(&path, &[("max-size", "1k"), ("max-file", "3")]);
         let mut splitter = Splitter::new(log, Source::Stdout);
         for n in 0..30 {
-            splitter.feed(format!("line {n}\n").as_bytes());
+            splitter.feed(format!("line {n}\n").as_bytes(), None);
         }
         assert!(rotated(&path, 1).exists() && !rotated(&path, 3).exists());
         for tail in [0, 1, 5, 12] {
@@ -295,10 +295,10 @@ mod tests {
         let log = log(&path, &[]);
         let mut out = Splitter::new(log.clone(), Source::Stdout);
         let mut err = Splitter::new(log, Source::Stderr);
-        out.feed(b"one\ntw");
-        err.feed(b"bad\n");
-        out.feed(b"o\nlast");
-        out.finish();
+        out.feed(b"one\ntw", None);
+        err.feed(b"bad\n", None);
+        out.feed(b"o\nlast", None);
+        out.finish(None);
         assert_eq!(texts(&mut LogReader::open(&path, None, both()).unwrap()), ["one", "bad", "two", "last"]);
         let only = Selection { stderr: true, ..Selection::default() };
         assert_eq!(texts(&mut LogReader::open(&path, None, only).unwrap()), ["bad"]);
@@ -311,9 +311,9 @@ mod tests {
         let mut splitter = Splitter::new(log(&path, &[]), Source::Stdout);
         let long = "x".repeat(100_000);
         for piece in long.as_bytes().chunks(7_000) {
-            splitter.feed(piece);
+            splitter.feed(piece, None);
         }
-        splitter.feed(b"\nnext\n");
+        splitter.feed(b"\nnext\n", None);
         let mut reader = LogReader::open(&path, None, both()).unwrap();
         let all: String = reader.batch().unwrap().into_iter().map(|entry| entry.text).collect();
         assert_eq!(all, format!("{long}\nnext\n"));
@@ -323,11 +323,11 @@ mod tests {
     fn a_torn_line_costs_itself_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        Splitter::new(log(&path, &[]), Source::Stdout).feed(b"before\n");
+        Splitter::new(log(&path, &[]), Source::Stdout).feed(b"before\n", None);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes.extend_from_slice(br#"{"log":"to"#);
         std::fs::write(&path, bytes).unwrap();
-        Splitter::new(log(&path, &[]), Source::Stdout).feed(b"after\n");
+        Splitter::new(log(&path, &[]), Source::Stdout).feed(b"after\n", None);
         assert_eq!(texts(&mut LogReader::open(&path, None, both()).unwrap()), ["before", "after"]);
     }
 
@@ -342,7 +342,7 @@ mod tests {
         let mut splitter = Splitter::new(log.clone(), Source::Stdout);
         let mut seen = Vec::new();
         for n in 0..500 {
-            splitter.feed(format!("{n}\n").as_bytes());
+            splitter.feed(format!("{n}\n").as_bytes(), None);
             while seen.len() <= n {
                 for entry in receiver.recv().await.unwrap().unwrap() {
                     seen.push(entry.text.trim_end().parse::<usize>().unwrap());

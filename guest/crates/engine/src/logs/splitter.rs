@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use super::{line, line::Source, writer::Log};
+use super::{journal::Slot, line, line::Source, writer::Log};
 use crate::timestamps::rfc3339_nano;
 
 /// A longer line becomes several entries. Source: moby daemon/logger `defaultBufSize`.
@@ -22,8 +22,13 @@ impl Splitter {
         Self { log, source, partial: Vec::new(), encoded: Vec::new(), failed: false }
     }
 
-    /// Logs every line that `bytes` ends; keeps the rest for the next call.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
+    /// The log and the stream's name in it.
+    pub fn target(&self) -> (&Arc<Log>, Source) {
+        (&self.log, self.source)
+    }
+
+    /// Logs every line that `bytes` ends; keeps the rest for the next call. `slot`: where the bytes are safe meanwhile.
+    pub fn feed(&mut self, mut bytes: &[u8], slot: Option<&mut Slot>) {
         let now = rfc3339_nano(SystemTime::now());
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
             let (text, rest) = bytes.split_at(end);
@@ -43,15 +48,15 @@ impl Splitter {
             self.entries(&long[..whole], false, &now);
             self.partial = long[whole..].to_vec();
         }
-        self.write();
+        self.write(slot);
     }
 
     /// Logs what is left when the stream has ended.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, slot: Option<&mut Slot>) {
         if !self.partial.is_empty() {
             let rest = std::mem::take(&mut self.partial);
             self.entries(&rest, false, &rfc3339_nano(SystemTime::now()));
-            self.write();
+            self.write(slot);
         }
     }
 
@@ -64,11 +69,11 @@ impl Splitter {
         line::encode(&mut self.encoded, text, newline, self.source, self.log.attributes(), now);
     }
 
-    fn write(&mut self) {
+    fn write(&mut self, slot: Option<&mut Slot>) {
         if self.encoded.is_empty() {
             return;
         }
-        if let Err(error) = self.log.append(&self.encoded) {
+        if let Err(error) = self.log.append(&self.encoded, slot.map(|slot| (slot, self.partial.len()))) {
             if !self.failed {
                 tracing::error!(err = %error, "container log cannot be written; lines are lost until it can");
             }

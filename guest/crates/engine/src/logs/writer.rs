@@ -4,12 +4,15 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::sync::watch;
 
-use super::options::{Driver, LogOptions};
+use super::{
+    journal::{Journal, Slot},
+    options::{Driver, LogOptions},
+};
 
 /// How far a log has come. Readers wait for a change of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +31,7 @@ pub struct Log {
     path: Option<PathBuf>,
     file: Mutex<Option<File>>,
     position: watch::Sender<Position>,
+    journal: Option<(Arc<Journal>, String)>,
 }
 
 impl Log {
@@ -44,17 +48,45 @@ impl Log {
             _ => None,
         };
         let path = path.map(Path::to_owned);
-        Ok(Self { attributes, options, path, file: Mutex::new(file), position: watch::Sender::new(position) })
+        Ok(Self {
+            attributes,
+            options,
+            path,
+            file: Mutex::new(file),
+            position: watch::Sender::new(position),
+            journal: None,
+        })
+    }
+
+    /// Output on its way here goes through `journal`, in the name of container `id`. An append of an earlier engine that
+    /// was interrupted is undone: what it should have logged is in the journal.
+    pub fn with_journal(mut self, journal: Arc<Journal>, id: String) -> io::Result<Self> {
+        let file = self.file.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = file else { return Ok(self) };
+        if let Some(len) = journal.interrupted(&id)
+            && len < file.metadata()?.len()
+        {
+            file.set_len(len)?;
+            self.position.send_modify(|position| position.len = len);
+        }
+        self.journal = Some((journal, id));
+        Ok(self)
+    }
+
+    /// Where output is safe on its way here, and in whose name.
+    pub fn journal(&self) -> Option<&(Arc<Journal>, String)> {
+        self.journal.as_ref()
     }
 
     pub fn attributes(&self) -> &str {
         &self.attributes
     }
 
-    /// Appends whole encoded lines. An error is the disk's; the container goes on without its log.
-    pub fn append(&self, lines: &[u8]) -> io::Result<()> {
-        let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(file) = slot.as_mut() else { return Ok(()) };
+    /// Appends whole encoded lines. An error is the disk's; the container goes on without its log. `slot`: where the lines
+    /// come from, and how many of its last bytes are in none of them.
+    pub fn append(&self, lines: &[u8], slot: Option<(&mut Slot, usize)>) -> io::Result<()> {
+        let mut held = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = held.as_mut() else { return Ok(()) };
         let mut position = *self.position.borrow();
         let limit = self.options.max_size_bytes.unwrap_or(u64::MAX);
         let full = position.len > 0 && position.len.saturating_add(lines.len() as u64) > limit;
@@ -62,10 +94,21 @@ impl Log {
             *file = rotate(path, self.options.max_files)?;
             position = Position { generation: position.generation + 1, len: 0, closed: false };
         }
-        file.write_all(lines)?;
-        position.len += lines.len() as u64;
+        let written = match slot {
+            None => write(file, lines, position.len),
+            Some((slot, kept)) => {
+                // Why the log comes first: a journal that cannot be written costs something only if we are killed now.
+                let begun = slot.append_begins(position.len);
+                let written = write(file, lines, position.len);
+                if let Err(error) = begun.and(slot.append_done(kept)) {
+                    tracing::warn!(err = %error, "the journal of a container's output cannot be written");
+                }
+                written
+            }
+        };
+        position.len += if written.is_ok() { lines.len() as u64 } else { 0 };
         self.position.send_replace(position);
-        Ok(())
+        written
     }
 
     /// Ends the log: followers read what is there and end.
@@ -85,6 +128,15 @@ impl Log {
         let generation = self.position.borrow().generation;
         work(generation)
     }
+}
+
+/// All of it or nothing: half an entry would spoil the next.
+fn write(file: &mut File, lines: &[u8], len: u64) -> io::Result<()> {
+    let written = file.write_all(lines);
+    if written.is_err() {
+        file.set_len(len)?;
+    }
+    written
 }
 
 /// `log`, `log.1`, `log.2`, …: the older the higher.

@@ -1,7 +1,7 @@
 //! A process's standard streams: from its pipes to the log and to every attached client, and from clients to its input.
 //!
 //! ```text
-//! pipe/pty ──read──▶ pump ──▶ log (written before the next read)
+//! pipe/pty ──journal──▶ pump ──▶ log (written before the next read)
 //!                      └────▶ fan-out ──bounded queue──▶ each attached client
 //! client ──▶ input slot ──▶ pipe/pty
 //! ```
@@ -12,6 +12,7 @@
 mod detach;
 mod fanout;
 mod input;
+mod intake;
 mod pump;
 
 pub use detach::{DetachKeys, Detached};

@@ -5,11 +5,8 @@ use std::{io, os::fd::OwnedFd, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{io::unix::AsyncFd, sync::watch, task::JoinHandle};
 
-use super::{Fanout, Streams};
+use super::{Fanout, Streams, intake::Intake};
 use crate::logs::{Log, Source, Splitter};
-
-/// One read at most: the default capacity of a pipe.
-const CHUNK: usize = 64 * 1024;
 
 /// Our ends of a process's streams, non-blocking.
 #[derive(Debug, Default)]
@@ -116,38 +113,32 @@ async fn pump(
     mut splitter: Option<Splitter>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut buffer = Vec::new();
+    let mut intake = Intake::new(splitter.as_mut());
     loop {
-        buffer.clear();
         let read = tokio::select! {
             biased;
-            read = read_some(descriptor, &mut buffer) => read,
+            read = read_some(descriptor, &mut intake) => read,
             _ = stop.changed() => break,
         };
         if !matches!(read, Ok(count) if count > 0) {
             // EIO is how a terminal says that its last user has gone.
             break;
         }
-        if let Some(splitter) = &mut splitter {
-            splitter.feed(&buffer);
-        }
+        intake.log(splitter.as_mut());
         if fanout.has_clients() {
-            fanout.write(Bytes::copy_from_slice(&buffer)).await;
+            fanout.write(Bytes::copy_from_slice(intake.bytes())).await;
         }
     }
-    if let Some(splitter) = &mut splitter {
-        splitter.finish();
-    }
+    intake.finish(splitter.as_mut());
 }
 
-/// One read into `buffer`, which keeps its memory only while there is something to read.
-async fn read_some(descriptor: &AsyncFd<OwnedFd>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+/// One read, which takes memory only when there is something to read.
+async fn read_some(descriptor: &AsyncFd<OwnedFd>, intake: &mut Intake) -> io::Result<usize> {
     loop {
         let mut ready = descriptor.readable().await?;
-        buffer.reserve(CHUNK);
-        match ready.try_io(|inner| Ok(rustix::io::read(inner.get_ref(), rustix::buffer::spare_capacity(buffer))?)) {
+        match ready.try_io(|inner| intake.read(inner.get_ref())) {
             Ok(result) => return result,
-            Err(_would_block) => *buffer = Vec::new(),
+            Err(_would_block) => intake.rest(),
         }
     }
 }
