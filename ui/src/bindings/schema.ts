@@ -658,9 +658,9 @@ export type Volume = { name: string, driver: string, created_unix_ms: number,
  */
 anonymous: boolean, compose_project: string | null, labels: Array<[string, string]>, };
 
-export type VolumeCommand = { "type": "create", name: string, labels: Array<[string, string]>, } | { "type": "remove", name: string, } | { "type": "sizes" } | { "type": "prune_preview", all: boolean, } | { "type": "prune", all: boolean, };
+export type VolumeCommand = { "type": "create", name: string, labels: Array<[string, string]>, } | { "type": "remove", name: string, } | { "type": "sizes" } | { "type": "prune_preview", all: boolean, } | { "type": "prune", all: boolean, } | { "type": "files", name: string, path: string, } | { "type": "read", name: string, path: string, } | { "type": "save", name: string, path: string, };
 
-export type VolumeReply = { "type": "done" } | { "type": "volume", volume: Volume, } | { "type": "sizes", sizes: Array<VolumeSize>, } | { "type": "prune_preview", preview: PrunePreview, } | { "type": "pruned", bytes: number, };
+export type VolumeReply = { "type": "done" } | { "type": "volume", volume: Volume, } | { "type": "sizes", sizes: Array<VolumeSize>, } | { "type": "prune_preview", preview: PrunePreview, } | { "type": "pruned", bytes: number, } | { "type": "files", listing: FileListing, } | { "type": "file", file: FileContent, } | { "type": "saved", place: string, };
 
 export type VolumeSize = { name: string, 
 /**

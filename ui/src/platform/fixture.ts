@@ -2,8 +2,8 @@
 //
 // The address chooses the scene: ?scene=first | boot | failed | off | many | (default: a lived-in app).
 
-import type { ClientMessage, Command, Container, HostMessage, Image, MachineState, Reply, Stage, StageName, StreamItem } from "../bindings/schema";
-import type { Listener, Platform } from "./platform";
+import type { ClientMessage, Command, Container, HostMessage, Image, MachineState, Network, Reply, Stage, StageName, StreamItem, Volume } from "../bindings/schema";
+import { pickInBrowser, type Listener, type Platform } from "./platform";
 
 const STAGES: StageName[] = ["prepare", "power", "init", "disk", "engine", "ready"];
 const TOOK = [120, 90, 740, 210, 160, 30];
@@ -28,7 +28,7 @@ const machine = (over: Partial<MachineState> = {}): MachineState => ({
 const container = (seed: number, over: Partial<Container>): Container => ({
   id: id(seed), name: "hello", image: "cubby/hello:1", image_id: `sha256:${id(1000)}`, state: "running", health: null,
   created_unix_ms: NOW - seed * 61_000, started_unix_ms: NOW - seed * 60_000, finished_unix_ms: null, exit_code: null, stop_reason: null,
-  ports: [], mounts: [], command: ["/hello", "--port", "80"], tty: false, restart_policy: "no", compose_project: null, compose_service: null, ...over,
+  ports: [], mounts: [], command: ["/hello", "--port", "80"], tty: false, restart_policy: "no", compose_project: null, compose_service: null, binned: null, ...over,
 });
 
 const port = (host: number, inside: number) => [
@@ -36,7 +36,7 @@ const port = (host: number, inside: number) => [
 ];
 
 const image = (seed: number, tag: string, size: number, used: number[], exposed: number[] = []): Image => ({
-  id: `sha256:${id(seed)}`, tags: tag ? [tag] : [], size_bytes: size, created_unix_ms: NOW - seed * 3_600_000, used_by: used.map(id), exposed, architecture: "amd64",
+  id: `sha256:${id(seed)}`, tags: tag ? [tag] : [], size_bytes: size, shared_bytes: size > 50_000_000 ? 48_000_000 : 0, created_unix_ms: NOW - seed * 3_600_000, used_by: used.map(id), exposed, architecture: "amd64",
 });
 
 function livedIn(): Container[] {
@@ -54,6 +54,16 @@ function livedIn(): Container[] {
 
 const IMAGES = [image(1000, "cubby/hello:1", 1_460_000, [1, 2], [80]), image(1001, "postgres:17", 438_000_000, [3, 6], [5432]), image(1002, "shop-web", 187_000_000, [4], [3000]), image(1003, "notes:latest", 92_000_000, [5, 7]), image(1004, "", 12_000_000, [])];
 
+const VOLUMES: Volume[] = ["shop_data", "notes_data", id(77)].map((name, at) => ({ name, driver: "local", created_unix_ms: NOW - at * 86_400_000, anonymous: name.length === 64, compose_project: name.startsWith("shop") ? "shop" : null, labels: [] }));
+
+const member = (seed: number, name: string, address: string) => ({ id: id(seed), name, address });
+const network = (name: string, subnet: string, members: Network["members"], over: Partial<Network> = {}): Network => ({ id: name.repeat(6), name, driver: "bridge", internal: false, ipv6: false, subnets: [subnet], gateways: [], created_unix_ms: NOW, compose_project: null, builtin: false, members, ...over });
+const NETWORKS = [
+  network("shop_front", "172.20.0.0/16", [member(4, "shop-web-1", "172.20.0.2/16"), member(1, "hello", "172.20.0.3/16")], { compose_project: "shop" }),
+  network("shop_back", "172.21.0.0/16", [member(3, "shop-db-1", "172.21.0.2/16"), member(4, "shop-web-1", "172.21.0.3/16")], { compose_project: "shop", internal: true }),
+  network("bridge", "172.17.0.0/16", [member(2, "hello-2", "172.17.0.2/16")], { builtin: true }),
+];
+
 export class FixturePlatform implements Platform {
   readonly opensLinks = true;
   private listener: Listener | undefined;
@@ -70,6 +80,13 @@ export class FixturePlatform implements Platform {
   }
 
   painted(): void {}
+
+  readonly desktop = undefined;
+  readonly pickFile = pickInBrowser;
+
+  pickTarget(): Promise<null> {
+    return Promise.resolve(null);
+  }
 
   send(message: ClientMessage): void {
     setTimeout(() => this.take(message), 5);
@@ -112,7 +129,7 @@ export class FixturePlatform implements Platform {
   private take(message: ClientMessage): void {
     switch (message.type) {
       case "watch":
-        if (message.on) this.push({ type: "snapshot", snapshot: { revision: 1, machine: this.machine, containers: this.containers, images: this.images, app_version: "0.1.0" } });
+        if (message.on) this.push({ type: "snapshot", snapshot: { revision: 1, machine: this.machine, containers: this.containers, images: this.images, volumes: this.containers.length > 0 ? VOLUMES : [], networks: this.containers.length > 0 ? NETWORKS : [], jobs: [], engines: { others: [], chosen: null }, app_version: "0.1.0" } });
         break;
       case "call":
         setTimeout(() => this.answer(message.id, message.command), 150);
@@ -172,6 +189,9 @@ export class FixturePlatform implements Platform {
       this.push({ type: "error", id: call, error: { code: "image_in_use", title: "The image could not be removed", detail: "conflict: unable to delete, image is being used by running container", remedy: null } });
       return;
     }
+    else if (command.type === "registry") reply = { type: "logins", logins: [{ registry: "ghcr.io", user: "ada", store: { type: "helper", name: "secretservice" } }] };
+    else if (command.type === "volume" && command.command.type === "sizes") reply = { type: "volume", reply: { type: "sizes", sizes: VOLUMES.map((volume, at) => ({ name: volume.name, bytes: 10 ** (6 + at) })) } };
+    else if (command.type === "image" && command.command.type === "layers") reply = { type: "image", reply: { type: "layers", layers: ["ADD rootfs.tar /", "RUN apt-get update && apt-get install -y nginx", "CMD [\"nginx\"]"].map((made, at) => ({ id: null, command: made, size_bytes: at === 2 ? 0 : 48_000_000 / (at + 1), created_unix_ms: NOW, comment: "", files: [], files_total: 0 })) } };
     this.push({ type: "reply", id: call, reply });
   }
 }

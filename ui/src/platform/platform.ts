@@ -11,6 +11,14 @@ export interface Listener {
   lost(reason: string): void;
 }
 
+/** What only the desktop app can do. */
+export interface Desktop {
+  startsAtLogin(): Promise<boolean>;
+  setStartsAtLogin(on: boolean): Promise<void>;
+  /** Tells the desktop what happens while the window is away, or not. */
+  setNotifies(on: boolean): Promise<void>;
+}
+
 export interface Platform {
   /** Called once. */
   connect(listener: Listener): void;
@@ -20,6 +28,23 @@ export interface Platform {
   readonly opensLinks: boolean;
   /** Tells the host that the window shows its first page (for measuring). */
   painted(): void;
+  /** A file to read: its path where the host can open it, else the file itself. Undefined when none was chosen. */
+  pickFile(accept: string): Promise<string | File | undefined>;
+  /** A path to write to; null where the platform cannot ask; undefined when none was chosen. */
+  pickTarget(name: string): Promise<string | null | undefined>;
+  readonly desktop: Desktop | undefined;
+}
+
+/** A browser's own way to ask for a file. */
+export function pickInBrowser(accept: string): Promise<File | undefined> {
+  return new Promise((resolve) => {
+    const input = document.createElement("input");
+    input.type = "file";
+    input.accept = accept;
+    input.onchange = () => resolve(input.files?.[0]);
+    input.oncancel = () => resolve(undefined);
+    input.click();
+  });
 }
 
 /** How long to wait before each further attempt to reach the host; the last one repeats. */

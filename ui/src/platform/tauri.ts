@@ -2,7 +2,7 @@
 
 import { Channel, invoke } from "@tauri-apps/api/core";
 import type { ClientMessage, HostMessage } from "../bindings/schema";
-import { retryAfter, splitBinary, type Listener, type Platform } from "./platform";
+import { retryAfter, splitBinary, type Desktop, type Listener, type Platform } from "./platform";
 
 export class TauriPlatform implements Platform {
   readonly opensLinks = false;
@@ -39,6 +39,21 @@ export class TauriPlatform implements Platform {
     const at = performance.timeOrigin + (paint?.startTime ?? performance.now());
     void invoke("painted", { firstPaintUnixMs: at, interactiveUnixMs: performance.timeOrigin + performance.now() });
   }
+
+  pickFile(accept: string): Promise<string | undefined> {
+    const extensions = accept.split(",").map((end) => end.replace(/^\./, ""));
+    return invoke<string | null>("pick_file", { extensions }).then((path) => path ?? undefined);
+  }
+
+  pickTarget(name: string): Promise<string | undefined> {
+    return invoke<string | null>("pick_target", { name }).then((path) => path ?? undefined);
+  }
+
+  readonly desktop: Desktop = {
+    startsAtLogin: () => invoke<boolean>("starts_at_login"),
+    setStartsAtLogin: (on) => invoke("set_starts_at_login", { on }),
+    setNotifies: (on) => invoke("set_notifies", { on }),
+  };
 
   /** One invocation at a time: separate ones may overtake each other, and keys must not. */
   private async flush(): Promise<void> {

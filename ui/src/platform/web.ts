@@ -1,7 +1,7 @@
 // A plain browser against the dev server: one WebSocket.
 
 import type { ClientMessage, HostMessage } from "../bindings/schema";
-import { retryAfter, splitBinary, type Listener, type Platform } from "./platform";
+import { pickInBrowser, retryAfter, splitBinary, type Listener, type Platform } from "./platform";
 
 export class WebPlatform implements Platform {
   readonly opensLinks = true;
@@ -38,4 +38,11 @@ export class WebPlatform implements Platform {
   }
 
   painted(): void {}
+
+  readonly desktop = undefined;
+  readonly pickFile = pickInBrowser;
+
+  pickTarget(): Promise<null> {
+    return Promise.resolve(null);
+  }
 }

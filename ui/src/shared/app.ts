@@ -2,10 +2,13 @@
 
 import type { Container, Image, RunContainer } from "../bindings/schema";
 import type { Platform } from "../platform/platform";
+import { activity } from "../features/jobs/activity.svelte";
+import { told } from "../features/jobs/news";
 import { Client } from "./client";
 import { t, type Key } from "./i18n";
 import { notices } from "./notices.svelte";
 import { emptyRun } from "./run";
+import { preferences } from "./preferences.svelte";
 import { World } from "./world.svelte";
 
 export const world = new World();
@@ -22,6 +25,15 @@ export function start(on: Platform): void {
     if (first && machine.phase === "off") void notices.attempt(api.startMachine);
     first = false;
   };
+  world.onNews = (news) => {
+    activity.add(news);
+    const line = told(news);
+    notices.say(`${line.title} ${line.text}`);
+    if (news.what.type === "container_died" || news.what.type === "machine_failed") notices.error({ code: "failed", title: line.title, detail: line.text, remedy: null });
+  };
+  world.onJobEnd = (job) => activity.ended(job);
+  preferences.onNotify = (on) => void platform.desktop?.setNotifies(on);
+  preferences.onNotify(preferences.notify);
   client.watch(!document.hidden);
   client.start();
   document.addEventListener("visibilitychange", () => client.watch(!document.hidden));

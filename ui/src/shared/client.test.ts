@@ -14,6 +14,9 @@ class FakePlatform implements Platform {
     this.sent.push(message);
   }
   painted() {}
+  readonly desktop = undefined;
+  pickFile = () => Promise.resolve(undefined);
+  pickTarget = () => Promise.resolve(undefined);
 }
 
 const last = (platform: FakePlatform) => platform.sent.at(-1) as ClientMessage & { id: number; stream: number };

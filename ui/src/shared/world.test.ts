@@ -11,7 +11,7 @@ describe("World", () => {
 
   beforeEach(() => {
     world = new World();
-    world.snapshot({ revision: 1, machine, containers: [container("a", 1), container("c", 3)], images: [], app_version: "1" });
+    world.snapshot({ revision: 1, machine, containers: [container("a", 1), container("c", 3)], images: [], volumes: [], networks: [], jobs: [], engines: { others: [], chosen: null }, app_version: "1" });
   });
 
   it("shows the newest first, and puts new rows in their place", () => {
@@ -49,7 +49,7 @@ describe("World", () => {
 
   it("takes ten changes among ten thousand rows within a frame", () => {
     const many = Array.from({ length: 10_000 }, (_, at) => container(`id${at}`, at));
-    world.snapshot({ revision: 2, machine, containers: many, images: [], app_version: "1" });
+    world.snapshot({ revision: 2, machine, containers: many, images: [], volumes: [], networks: [], jobs: [], engines: { others: [], chosen: null }, app_version: "1" });
     const events = Array.from({ length: 10 }, (_, at) => ({ type: "container" as const, container: container(`id${at * 997}`, at * 997, { state: "exited" }) }));
     const before = performance.now();
     world.changes(events);

@@ -1,0 +1,23 @@
+// What the data page asks the host.
+
+import type { VolumeCommand, VolumeReply } from "../../bindings/schema";
+import { client } from "../../shared/app";
+
+type ReplyOf<T extends VolumeReply["type"]> = Extract<VolumeReply, { type: T }>;
+
+async function ask<T extends VolumeReply["type"]>(expected: T, command: VolumeCommand): Promise<ReplyOf<T>> {
+  const { reply } = await client.call("volume", { type: "volume", command });
+  if (reply.type !== expected) throw new Error(`${command.type} was answered by ${reply.type}`);
+  return reply as ReplyOf<T>;
+}
+
+export const volumes = {
+  create: async (name: string) => (await ask("volume", { type: "create", name, labels: [] })).volume,
+  remove: (name: string) => ask("done", { type: "remove", name }),
+  sizes: async () => new Map((await ask("sizes", { type: "sizes" })).sizes.map((size) => [size.name, size.bytes])),
+  prunePreview: async (all: boolean) => (await ask("prune_preview", { type: "prune_preview", all })).preview,
+  files: async (name: string, path: string) => (await ask("files", { type: "files", name, path })).listing,
+  read: async (name: string, path: string) => (await ask("file", { type: "read", name, path })).file,
+  save: async (name: string, path: string) => (await ask("saved", { type: "save", name, path })).place,
+  prune: async (all: boolean) => (await ask("pruned", { type: "prune", all })).bytes,
+};

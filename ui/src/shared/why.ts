@@ -1,0 +1,25 @@
+// An engine's words, as a sentence that helps. What is not recognised is shown as it came.
+
+import { t, type Key } from "./i18n";
+
+/** First match wins. Source: the messages of moby, its registry client and the Linux kernel, which the engine keeps to. */
+const RULES: readonly [RegExp, Key][] = [
+  [/failed to lookup address|dns error|no such host|Temporary failure in name resolution|network is unreachable/i, "why.offline"],
+  [/connection refused|timed? ?out|deadline exceeded/i, "why.no_answer"],
+  [/certificate|x509|tls/i, "why.certificate"],
+  [/unauthorized|authentication required|denied|no basic auth credentials/i, "why.login"],
+  [/toomanyrequests|rate limit/i, "why.rate"],
+  [/manifest unknown|manifest for .* not found|repository does not exist|name unknown/i, "why.no_image"],
+  [/no matching manifest|no match for platform/i, "why.platform"],
+  [/no space left on device/i, "why.space"],
+  [/address already in use|port is already allocated/i, "why.port"],
+  [/invalid reference format/i, "why.name"],
+  [/pool overlaps/i, "why.subnet"],
+  [/volume is in use/i, "why.volume_used"],
+  [/has active endpoints/i, "why.network_used"],
+];
+
+export function why(detail: string): string | undefined {
+  const rule = RULES.find(([pattern]) => pattern.test(detail));
+  return rule && t(rule[1]);
+}
