@@ -18,6 +18,8 @@ export interface StoredLine {
   text: string;
   err: boolean;
   at: number | null;
+  /** Which of several logs it is from. */
+  from: number;
 }
 
 interface Block {
@@ -64,19 +66,30 @@ export class LogBuffer {
     return this.blocks.reduce((sum, block) => sum + block.rows, 0);
   }
 
-  append(lines: readonly LogLine[]): void {
+  append(lines: readonly LogLine[], from = 0): StoredLine[] {
+    const stored = lines.map((line) => ({ raw: line.text, text: clean(line.text), err: line.source === "err", at: line.at_unix_ms, from }));
+    this.put(stored);
+    return stored;
+  }
+
+  put(lines: readonly StoredLine[]): void {
     const needle = this.query;
-    for (const line of lines) {
-      const text = clean(line.text);
-      const stored: StoredLine = { raw: line.text, text, err: line.source === "err", at: line.at_unix_ms };
+    for (const stored of lines) {
       const block = this.lastBlock();
       block.lines.push(stored);
-      block.characters += text.length;
+      block.characters += stored.text.length;
       block.rows += this.rowsOf(stored);
-      this.characters += text.length;
-      if (needle && contains(text, needle)) this.found.push(this.end - 1);
+      this.characters += stored.text.length;
+      if (needle && contains(stored.text, needle)) this.found.push(this.end - 1);
     }
     this.dropOldest();
+  }
+
+  /** Another buffer with the lines that are wanted; lines are shared, not copied. */
+  only(wanted: (line: StoredLine) => boolean): LogBuffer {
+    const other = new LogBuffer(this.maxLines, this.maxCharacters);
+    for (const block of this.blocks) other.put(block.lines.filter(wanted));
+    return other;
   }
 
   line(number: number): StoredLine | undefined {

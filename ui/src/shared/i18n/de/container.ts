@@ -128,8 +128,6 @@ export const container: Record<keyof typeof english, string> = {
   "apps.sort.newest": "Neueste zuerst",
   "apps.sort.name": "Nach Namen",
   "apps.sort.state": "Nach Zustand",
-  "apps.sort.cpu": "Fleißigste zuerst",
-  "apps.sort.memory": "Größter Speicherverbrauch zuerst",
   "apps.select": "{name} auswählen",
   "apps.select_all": "Alle auswählen",
   "apps.selected_one": "{n} ausgewählt",

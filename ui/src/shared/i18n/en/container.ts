@@ -128,8 +128,6 @@ export const container = {
   "apps.sort.newest": "Newest first",
   "apps.sort.name": "By name",
   "apps.sort.state": "By state",
-  "apps.sort.cpu": "Busiest first",
-  "apps.sort.memory": "Most memory first",
   "apps.select": "Select {name}",
   "apps.select_all": "Select all",
   "apps.selected_one": "{n} selected",

@@ -1,0 +1,140 @@
+// The shells that are open, by container. They live here and not on the page, so that going somewhere else ends none of them.
+
+import type { Terminal } from "@xterm/xterm";
+import { client, world } from "../../shared/app";
+import type { OpenTerminalStream } from "../../shared/client";
+import { notices } from "../../shared/notices.svelte";
+import { theme } from "./theme";
+
+export class Shell {
+  /** Where xterm draws; moved into whatever page shows it. */
+  readonly element = document.createElement("div");
+  ended = $state<{ code: number | null } | null>(null);
+  private terminal: Terminal | undefined;
+  private fitTo: (() => void) | undefined;
+  private stream: OpenTerminalStream | undefined;
+  private closed = false;
+  private readonly dark = matchMedia("(prefers-color-scheme: dark)");
+
+  constructor(
+    readonly container: string,
+    readonly number: number,
+  ) {
+    this.element.className = "xterm-home";
+    void this.start();
+  }
+
+  focus(): void {
+    this.terminal?.focus();
+  }
+
+  /** To the size of its page. Does nothing while it is on none. */
+  fit(): void {
+    if (this.element.isConnected && this.element.clientWidth > 0) this.fitTo?.();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.stream?.close();
+    this.dark.removeEventListener("change", this.recolour);
+    this.terminal?.dispose();
+    this.element.remove();
+  }
+
+  private readonly recolour = () => {
+    if (this.terminal) this.terminal.options.theme = theme();
+  };
+
+  private async start(): Promise<void> {
+    // Why: xterm is the heaviest part of the app; nobody waits for it before the first page.
+    const [{ Terminal }, { FitAddon }] = await Promise.all([import("@xterm/xterm"), import("@xterm/addon-fit")]);
+    if (this.closed) return;
+    const mono = getComputedStyle(document.documentElement).getPropertyValue("--mono");
+    const terminal = new Terminal({ fontFamily: mono, fontSize: 13, lineHeight: 1.2, cursorBlink: !matchMedia("(prefers-reduced-motion: reduce)").matches, scrollback: 10_000, theme: theme(), minimumContrastRatio: 4.5, screenReaderMode: true });
+    const fit = new FitAddon();
+    terminal.loadAddon(fit);
+    terminal.open(this.element);
+    this.terminal = terminal;
+    this.fitTo = () => fit.fit();
+    this.fit();
+    this.connect(terminal);
+    terminal.attachCustomKeyEventHandler((event) => this.key(terminal, event));
+    this.dark.addEventListener("change", this.recolour);
+    if (this.element.isConnected) terminal.focus();
+  }
+
+  private connect(terminal: Terminal): void {
+    const stream = client.openTerminal(
+      { container: this.container, columns: terminal.cols, rows: terminal.rows, shell: null },
+      {
+        bytes: (bytes, taken) => terminal.write(bytes, taken),
+        item: (item) => {
+          if (item.type === "ended") this.ended = { code: item.exit_code };
+          else if (item.type === "broken") {
+            this.ended = { code: null };
+            if (world.container(this.container)?.state === "running") notices.error(item.error);
+          }
+        },
+        lost: () => (this.ended = { code: null }),
+      },
+    );
+    this.stream = stream;
+    terminal.onData((text) => stream.send({ type: "text", text }));
+    terminal.onResize(({ cols, rows }) => stream.send({ type: "resize", columns: cols, rows }));
+  }
+
+  /** Tab belongs to the shell; Ctrl+Shift+Escape is the way out for the keyboard. */
+  private key(terminal: Terminal, event: KeyboardEvent): boolean {
+    if (event.key === "C" && event.ctrlKey && event.shiftKey && terminal.hasSelection()) {
+      if (event.type === "keydown") void navigator.clipboard.writeText(terminal.getSelection());
+      event.preventDefault();
+      return false;
+    }
+    if (!(event.key === "Escape" && event.ctrlKey && event.shiftKey)) return true;
+    if (event.type === "keydown") document.querySelector<HTMLElement>("[role=tab][aria-selected=true]")?.focus();
+    return false;
+  }
+}
+
+export class Shells {
+  list = $state.raw<readonly Shell[]>([]);
+  chosen = $state.raw<Shell | null>(null);
+  private last = 0;
+
+  constructor(private readonly container: string) {}
+
+  open(): void {
+    const shell = new Shell(this.container, ++this.last);
+    this.list = [...this.list, shell];
+    this.chosen = shell;
+  }
+
+  /** Another in its place. */
+  again(shell: Shell): void {
+    this.close(shell);
+    this.open();
+  }
+
+  close(shell: Shell): void {
+    shell.close();
+    const at = this.list.indexOf(shell);
+    this.list = this.list.filter((other) => other !== shell);
+    if (this.chosen === shell) this.chosen = this.list[Math.min(at, this.list.length - 1)] ?? null;
+  }
+}
+
+const all = new Map<string, Shells>();
+
+export function shellsOf(container: string): Shells {
+  const known = all.get(container);
+  if (known) return known;
+  // Those of containers that are gone go with them.
+  for (const [id, shells] of all) {
+    if (world.container(id)) continue;
+    for (const shell of shells.list) shells.close(shell);
+    all.delete(id);
+  }
+  const shells = new Shells(container);
+  all.set(container, shells);
+  return shells;
+}
