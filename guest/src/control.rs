@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
-use crate::{engine::Stop, figures};
+use crate::{engine::Stop, figures, give_back};
 
 /// Starts to serve [`ports::CONTROL`]. A power-off request is passed on through `stop`.
 pub fn serve(engine: Arc<Engine>, stop: mpsc::Sender<Stop>) -> io::Result<()> {
@@ -65,7 +65,8 @@ async fn answer(request: &Request, engine: &Arc<Engine>) -> Reply {
             return Reply::Hello { protocol: PROTOCOL_VERSION, guest_version: env!("CARGO_PKG_VERSION").to_owned() };
         }
         Request::Figures => {
-            return match blocking(move || figures::read(&data_root)).await {
+            let running = engine.counts().running;
+            return match blocking(move || figures::read(&data_root, running)).await {
                 Ok(figures) => Reply::Figures(figures),
                 Err(error) => Reply::Failed { reason: format!("figures could not be read: {error}") },
             };
@@ -74,6 +75,7 @@ async fn answer(request: &Request, engine: &Arc<Engine>) -> Reply {
         Request::Shutdown { .. } => Ok(()),
         Request::GrowDisk => blocking(move || grow(&data_root)).await,
         Request::TrimDisk => blocking(move || trim(&data_root)).await,
+        Request::GiveBack => blocking(give_back::all).await,
     };
     match done {
         Ok(()) => Reply::Done,
@@ -85,6 +87,7 @@ fn operation(request: &Request) -> &'static str {
     match request {
         Request::SetClock { .. } => "the clock could not be set",
         Request::GrowDisk => "the data disk could not be grown",
+        Request::GiveBack => "memory could not be given back",
         Request::TrimDisk => "free blocks could not be given back",
         Request::Hello { .. } | Request::Figures | Request::Shutdown { .. } => "the request failed",
     }

@@ -8,6 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cubby_wire::DATA_FORMAT;
 use rustix::mount::{MountFlags, mount as sys_mount};
 
 use super::cmdline::Cmdline;
@@ -15,6 +16,7 @@ use super::cmdline::Cmdline;
 /// Volume name of every data filesystem. `cargo xtask image` writes the same into the template.
 pub const LABEL: &[u8] = b"cubby-data";
 const DEFAULT_DEVICE: &str = "/dev/vda";
+const FORMAT_FILE: &str = "format";
 const NO_DISK: &str = "tmpfs";
 /// Why: a hot-plugged or slowly probed disk may appear after pid 1 starts.
 const APPEARS_WITHIN: Duration = Duration::from_secs(5);
@@ -37,6 +39,10 @@ pub enum DiskError {
     Blank(String),
     #[error("the disk {0} holds something that is not Cubby's data; it was left untouched")]
     Foreign(String),
+    #[error("the data was last used by a newer Cubby (data format {found}, this one reads up to {DATA_FORMAT}) and was left untouched; install the newer version again")]
+    Newer { found: u32 },
+    #[error("the data disk's format cannot be told: {0}")]
+    Format(io::Error),
     #[error("the data disk {device} is damaged and was left untouched: {source}")]
     Damaged { device: String, source: io::Error },
 }
@@ -63,6 +69,7 @@ pub fn mount(cmdline: &Cmdline, target: &Path) -> Result<(), DiskError> {
     // noinit_itable: the background zeroing of inode tables would fill the host's sparse file for nothing.
     sys_mount(device, target, "ext4", MountFlags::NOATIME, c"discard,errors=remount-ro,noinit_itable")
         .map_err(|err| DiskError::Damaged { device: device.into(), source: err.into() })?;
+    check_format(target)?;
     if let Err(err) = grow(target, size_bytes) {
         // The old size still works.
         super::console::say(&format!("init: the data disk could not be grown: {err}"));
@@ -103,6 +110,27 @@ fn recognise(superblock: &[u8; 1024]) -> Content {
     }
 }
 
+/// Refuses data that a newer engine has changed, and notes this engine's format on older data.
+fn check_format(root: &Path) -> Result<(), DiskError> {
+    let path = root.join(FORMAT_FILE);
+    let found = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse().map_err(|_| DiskError::Format(io::ErrorKind::InvalidData.into()))?,
+        // From before formats were counted, or new.
+        Err(err) if err.kind() == io::ErrorKind::NotFound => 0,
+        Err(err) => return Err(DiskError::Format(err)),
+    };
+    if found > DATA_FORMAT {
+        return Err(DiskError::Newer { found });
+    }
+    if found < DATA_FORMAT
+        && let Err(err) = std::fs::write(&path, format!("{DATA_FORMAT}\n"))
+    {
+        // A full disk must still be mounted, so that something can be deleted.
+        super::console::say(&format!("init: the data's format could not be noted: {err}"));
+    }
+    Ok(())
+}
+
 /// Grows the ext4 mounted on `mount_point` to `size_bytes` of its device, online. Smaller or equal: nothing to do.
 fn grow(mount_point: &Path, size_bytes: u64) -> io::Result<()> {
     let figures = rustix::fs::statvfs(mount_point)?;
@@ -129,6 +157,23 @@ mod tests {
         bytes[MAGIC_AT..MAGIC_AT + 2].copy_from_slice(&MAGIC);
         bytes[LABEL_AT..LABEL_AT + label.len()].copy_from_slice(label);
         bytes
+    }
+
+    #[test]
+    fn data_of_a_newer_engine_is_refused_untouched() {
+        let root = std::env::temp_dir().join(format!("cubby-format-{}", std::process::id()));
+        std::fs::create_dir(&root).unwrap();
+        check_format(&root).unwrap();
+        let noted = std::fs::read_to_string(root.join(FORMAT_FILE)).unwrap();
+        assert_eq!(noted, format!("{DATA_FORMAT}\n"));
+        check_format(&root).unwrap();
+        std::fs::write(root.join(FORMAT_FILE), "99\n").unwrap();
+        let refused = check_format(&root).unwrap_err();
+        assert!(matches!(refused, DiskError::Newer { found: 99 }));
+        assert_eq!(std::fs::read_to_string(root.join(FORMAT_FILE)).unwrap(), "99\n");
+        std::fs::write(root.join(FORMAT_FILE), "what").unwrap();
+        assert!(matches!(check_format(&root), Err(DiskError::Format(_))));
+        std::fs::remove_dir_all(&root).unwrap();
     }
 
     #[test]

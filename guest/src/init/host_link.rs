@@ -144,11 +144,15 @@ impl HostLink {
 
 /// Keeps the story short: Hello, the stages of this boot, and of the engine's lives only the current one.
 fn remember(story: &mut Vec<BootMessage>, message: BootMessage) {
+    // News of the moment: a host that connects later looks at the clock anyway.
+    if message == BootMessage::ClockStepped {
+        return;
+    }
     if matches!(message, BootMessage::EngineExited { .. }) {
         story.retain(|old| match old {
             BootMessage::Hello { .. } => true,
             BootMessage::Stage { stage, .. } => *stage < Stage::Engine,
-            BootMessage::Failed { .. } | BootMessage::EngineExited { .. } => false,
+            _ => false,
         });
     }
     story.push(message);
@@ -199,6 +203,7 @@ mod tests {
         for _ in 0..100 {
             remember(&mut story, BootMessage::EngineExited { reason: "signal 9".into() });
             remember(&mut story, stage(Stage::Engine));
+            remember(&mut story, BootMessage::ClockStepped);
         }
         assert_eq!(story.len(), 5);
         assert_eq!(story.last(), Some(&stage(Stage::Engine)));

@@ -17,6 +17,7 @@
 //! because a blocked pid 1 is a blocked container start.
 
 mod cgroups;
+mod clock_watch;
 mod cmdline;
 mod console;
 mod disk;
@@ -27,6 +28,7 @@ mod netlink;
 mod network;
 mod power;
 mod power_button;
+mod shares;
 mod supervise;
 mod sysctls;
 
@@ -87,6 +89,7 @@ fn bring_up(link: &mut HostLink) -> Result<(), (Stage, String)> {
         // Why: a machine without a way out still runs every container that needs none, and can say what is wrong.
         console::say(&format!("init: network: {err}"));
     }
+    shares::mount_all();
     reached(link, Stage::Init);
     disk::mount(&cmdline, Path::new(DATA_ROOT)).map_err(|err| (Stage::Disk, err.to_string()))?;
     reached(link, Stage::Disk);

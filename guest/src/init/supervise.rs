@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::WaitOptions;
 
+use super::clock_watch::ClockWatch;
 use super::cmdline::Cmdline;
 use super::console::say;
 use super::engine_process::{BackOff, EngineProcess, Verdict, verdict};
@@ -40,6 +41,7 @@ struct Loop<'a> {
     signals: SignalFd,
     keeper: Keeper,
     buttons: Vec<File>,
+    clock: Option<ClockWatch>,
     engine: Engine,
     back_off: BackOff,
     stopping: Option<Stopping>,
@@ -69,6 +71,7 @@ impl<'a> Loop<'a> {
             signals,
             keeper,
             buttons: power_button::open(),
+            clock: ClockWatch::start().inspect_err(|err| say(&format!("init: clock: {err}"))).ok(),
             engine: Engine::Down { start_at: Instant::now() },
             back_off: BackOff::default(),
             stopping: None,
@@ -88,6 +91,9 @@ impl<'a> Loop<'a> {
             self.take_signals();
             if self.buttons.iter().any(power_button::pressed) {
                 self.stop(End::PowerOff);
+            }
+            if self.clock.as_ref().is_some_and(ClockWatch::stepped) {
+                self.link.send(BootMessage::ClockStepped);
             }
             if let Some(end) = self.reap() {
                 return end;
@@ -124,6 +130,7 @@ impl<'a> Loop<'a> {
         if let Engine::Running(EngineProcess { ready: Some(ready), .. }) = &self.engine {
             fds.push(PollFd::from_borrowed_fd(ready.as_fd(), PollFlags::IN));
         }
+        fds.extend(self.clock.iter().map(|clock| PollFd::from_borrowed_fd(clock.as_fd(), PollFlags::IN)));
         fds.extend(self.link.interest().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         fds.extend(self.buttons.iter().map(|button| PollFd::from_borrowed_fd(button.as_fd(), PollFlags::IN)));
         let start_at = match self.engine {

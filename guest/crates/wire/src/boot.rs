@@ -4,6 +4,7 @@
 //! Hello → Stage(Init) → Stage(Disk) → Stage(Engine) → Stage(Ready)      the stream stays open while the guest lives
 //!                           └──────────────┴───▶ Failed{stage, reason}
 //!                                          Ready ──▶ EngineExited ──▶ Stage(Engine) → Stage(Ready)
+//!                                          ClockStepped at any time
 //! ```
 
 use serde::{Deserialize, Serialize};
@@ -34,4 +35,22 @@ pub enum BootMessage {
     Failed { stage: Stage, reason: String },
     /// The engine process ended unasked; pid 1 starts it again.
     EngineExited { reason: String },
+    /// Somebody set the guest's wall clock. The host compares it with its own.
+    ClockStepped,
+    /// Something that a newer guest says and this host does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_guest_says_is_no_error() {
+        let newer = br#"{"type":"phase_of_moon","moon":"full"}"#;
+        assert_eq!(serde_json::from_slice::<BootMessage>(newer).unwrap(), BootMessage::Unknown);
+        let stepped = serde_json::to_vec(&BootMessage::ClockStepped).unwrap();
+        assert_eq!(serde_json::from_slice::<BootMessage>(&stepped).unwrap(), BootMessage::ClockStepped);
+    }
 }
