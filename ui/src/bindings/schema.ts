@@ -37,6 +37,13 @@ volumes: boolean, };
 export type Change = { revision: number, event: Event, };
 
 /**
+ * What an examination found.
+ */
+export type Check = { what: string, verdict: CheckVerdict, found: string, remedy: string | null, };
+
+export type CheckVerdict = "ok" | "warn" | "fail";
+
+/**
  * From the UI. `id`s and `stream`s are chosen by the UI and never reused within a session.
  */
 export type ClientMessage = { "type": "call", id: number, command: Command, } | { "type": "watch", on: boolean, } | { "type": "open_logs", stream: number, open: OpenLogs, } | { "type": "open_terminal", stream: number, open: OpenTerminal, } | { "type": "open_figures", stream: number, } | { "type": "open_stats", stream: number, container: string, } | { "type": "open_processes", stream: number, container: string, } | { "type": "input", stream: number, input: TerminalInput, } | { "type": "ack", stream: number, bytes: number, } | { "type": "close", stream: number, };
@@ -45,7 +52,7 @@ export type ClientMessage = { "type": "call", id: number, command: Command, } | 
  * A command's doc comment names its [`Reply`] variant. Long work (a stop, a start) answers when it is done; the UI shows
  * progress from the events meanwhile.
  */
-export type Command = { "type": "snapshot" } | { "type": "machine_start" } | { "type": "machine_stop" } | { "type": "machine_restart" } | { "type": "demo_run" } | { "type": "container_run", run: RunContainer, } | { "type": "container_recipe", id: string, } | { "type": "container_start", id: string, } | { "type": "container_stop", id: string, } | { "type": "container_restart", id: string, } | { "type": "container_kill", id: string, } | { "type": "container_pause", id: string, } | { "type": "container_unpause", id: string, } | { "type": "container_removal", id: string, } | { "type": "container_remove", id: string, volumes: boolean, } | { "type": "container_bin", id: string, volumes: boolean, } | { "type": "container_restore", id: string, } | { "type": "bin_empty" } | { "type": "container_files", id: string, path: string, } | { "type": "container_file_read", id: string, path: string, } | { "type": "container_file_write", id: string, path: string, text: string, } | { "type": "container_file_save", id: string, path: string, } | { "type": "container_file_put", id: string, directory: string, name: string, upload: number, part: string, last: boolean, } | { "type": "container_logs_save", id: string, } | { "type": "container_inspect", id: string, } | { "type": "image_remove", id: string, force: boolean, } | { "type": "image", command: ImageCommand, } | { "type": "registry", command: RegistryCommand, } | { "type": "volume", command: VolumeCommand, } | { "type": "network", command: NetworkCommand, } | { "type": "job", command: JobCommand, } | { "type": "engine", command: EngineCommand, } | { "type": "file_part", ticket: string, part: string, } | { "type": "url_open", url: string, } | { "type": "console_log_open" } | { "type": "console_log_tail", lines: number, } | { "type": "context_status" } | { "type": "context_create" };
+export type Command = { "type": "snapshot" } | { "type": "machine_start" } | { "type": "machine_stop" } | { "type": "machine_restart" } | { "type": "demo_run" } | { "type": "container_run", run: RunContainer, } | { "type": "container_recipe", id: string, } | { "type": "container_start", id: string, } | { "type": "container_stop", id: string, } | { "type": "container_restart", id: string, } | { "type": "container_kill", id: string, } | { "type": "container_pause", id: string, } | { "type": "container_unpause", id: string, } | { "type": "container_removal", id: string, } | { "type": "container_remove", id: string, volumes: boolean, } | { "type": "container_bin", id: string, volumes: boolean, } | { "type": "container_restore", id: string, } | { "type": "bin_empty" } | { "type": "container_files", id: string, path: string, } | { "type": "container_file_read", id: string, path: string, } | { "type": "container_file_write", id: string, path: string, text: string, } | { "type": "container_file_save", id: string, path: string, } | { "type": "container_file_put", id: string, directory: string, name: string, upload: number, part: string, last: boolean, } | { "type": "container_logs_save", id: string, } | { "type": "container_inspect", id: string, } | { "type": "image_remove", id: string, force: boolean, } | { "type": "image", command: ImageCommand, } | { "type": "registry", command: RegistryCommand, } | { "type": "volume", command: VolumeCommand, } | { "type": "network", command: NetworkCommand, } | { "type": "job", command: JobCommand, } | { "type": "engine", command: EngineCommand, } | { "type": "upkeep", command: UpkeepCommand, } | { "type": "file_part", ticket: string, part: string, } | { "type": "url_open", url: string, } | { "type": "console_log_open" } | { "type": "console_log_tail", lines: number, } | { "type": "context_status" } | { "type": "context_create" };
 
 export type Container = { id: string, 
 /**
@@ -147,7 +154,15 @@ export type Figures = { cpus: number,
 /**
  * The guest's own view.
  */
-memory_total_bytes: number, memory_used_bytes: number, engine_resident_bytes: number, disk_total_bytes: number, disk_used_bytes: number, 
+memory_total_bytes: number, memory_used_bytes: number, 
+/**
+ * Caches: given back once nothing runs.
+ */
+memory_reclaimable_bytes: number, 
+/**
+ * Nobody has it.
+ */
+memory_free_bytes: number, engine_resident_bytes: number, disk_total_bytes: number, disk_used_bytes: number, 
 /**
  * What the host really gives: the hypervisor's resident memory and the disk image's allocated blocks.
  */
@@ -314,6 +329,11 @@ export type LayerFile = { path: string, size_bytes: number,
 removed: boolean, };
 
 /**
+ * Absent: the usual.
+ */
+export type Limits = { cpus: number | null, memory_mib: number | null, disk_gib: number | null, };
+
+/**
  * What arrived within one frame (about 16 ms), at most 256 KiB of text.
  */
 export type LogChunk = { lines: Array<LogLine>, };
@@ -344,6 +364,27 @@ export type LoginStore = { "type": "helper", name: string, } | { "type": "file",
  * ```
  */
 export type MachinePhase = "off" | "starting" | "running" | "stopping" | "failed";
+
+/**
+ * What can be chosen, and what is chosen.
+ */
+export type MachineSettings = { limits: Limits, 
+/**
+ * What holds where nothing is chosen.
+ */
+usual: Limits, 
+/**
+ * What this computer has.
+ */
+host_cpus: number, host_memory_mib: number, 
+/**
+ * Folders of this computer that containers may mount.
+ */
+shared_folders: Array<string>, 
+/**
+ * The machine starts when its user logs in; absent: not known here.
+ */
+autostart: boolean | null, };
 
 /**
  * The whole of it: sent whenever any part changes.
@@ -547,7 +588,7 @@ folders_kept: Array<string>,
  */
 image: string, };
 
-export type Reply = { "type": "done" } | { "type": "snapshot", snapshot: Snapshot, } | { "type": "container", container: ContainerRef, } | { "type": "removal", removal: Removal, } | { "type": "image_removed", removed: ImageRemoved, } | { "type": "text", text: string, } | { "type": "recipe", run: RunContainer, } | { "type": "files", listing: FileListing, } | { "type": "file", file: FileContent, } | { "type": "context", context: ContextStatus, } | { "type": "image", reply: ImageReply, } | { "type": "logins", logins: Array<Login>, } | { "type": "volume", reply: VolumeReply, } | { "type": "network", reply: NetworkReply, } | { "type": "engines", engines: Engines, };
+export type Reply = { "type": "done" } | { "type": "snapshot", snapshot: Snapshot, } | { "type": "container", container: ContainerRef, } | { "type": "removal", removal: Removal, } | { "type": "image_removed", removed: ImageRemoved, } | { "type": "text", text: string, } | { "type": "recipe", run: RunContainer, } | { "type": "files", listing: FileListing, } | { "type": "file", file: FileContent, } | { "type": "context", context: ContextStatus, } | { "type": "image", reply: ImageReply, } | { "type": "logins", logins: Array<Login>, } | { "type": "volume", reply: VolumeReply, } | { "type": "network", reply: NetworkReply, } | { "type": "engines", engines: Engines, } | { "type": "upkeep", reply: UpkeepReply, };
 
 /**
  * Create and start. Absent and empty fields take the image's own settings.
@@ -651,6 +692,27 @@ export type StreamItem = { "type": "logs", chunk: LogChunk, } | { "type": "figur
  * What the UI sends into a terminal.
  */
 export type TerminalInput = { "type": "text", text: string, } | { "type": "resize", columns: number, rows: number, };
+
+export type UpkeepCommand = { "type": "settings" } | { "type": "set_limits", limits: Limits, } | { "type": "set_shared_folders", folders: Array<string> | null, } | { "type": "set_autostart", on: boolean, } | { "type": "examine" } | { "type": "usage" } | { "type": "support_bundle", to: FileTarget, };
+
+export type UpkeepReply = { "type": "settings", settings: MachineSettings, } | { "type": "checks", checks: Array<Check>, } | { "type": "usage", usage: Usage, } | { "type": "saved", place: string, };
+
+export type Usage = { 
+/**
+ * Running containers.
+ */
+memory: Array<UsageItem>, 
+/**
+ * What each has for itself; layers that several images share are one item without an id.
+ */
+disk: Array<UsageItem>, };
+
+/**
+ * Something that takes memory or disk.
+ */
+export type UsageItem = { kind: UsageKind, id: string, name: string, bytes: number, };
+
+export type UsageKind = "image" | "container" | "volume" | "build_cache";
 
 export type Volume = { name: string, driver: string, created_unix_ms: number, 
 /**

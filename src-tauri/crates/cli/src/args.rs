@@ -40,6 +40,15 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Collect what others need to help: logs, status, findings, versions; no environment values, no credentials
+    Support {
+        /// Where to write it; beside you, under a name with the time, unless given
+        #[arg(long, short)]
+        output: Option<std::path::PathBuf>,
+    },
+    /// Start the machine at login
+    #[command(subcommand)]
+    Autostart(Autostart),
     /// Show what the machine's console or the background process said
     Logs {
         #[arg(default_value = "console")]
@@ -86,4 +95,14 @@ pub enum Context {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Autostart {
+    /// From the next login on
+    Enable,
+    /// No more
+    Disable,
+    /// Whether it does
+    Status,
 }

@@ -85,6 +85,11 @@ impl Control {
         self.done(&Request::Shutdown { stop_timeout_s: stop_timeout.as_secs() as u32 }).await
     }
 
+    /// Asks the guest to drop its caches and hand free memory back.
+    pub async fn give_back(&mut self) -> Result<(), ControlError> {
+        self.done(&Request::GiveBack).await
+    }
+
     pub async fn trim_disk(&mut self) -> Result<(), ControlError> {
         self.done(&Request::TrimDisk).await
     }

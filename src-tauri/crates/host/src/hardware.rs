@@ -2,10 +2,10 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cubby_machine::{
-    DataDisk, Dialer, DiskError, ExitReason, Figures, GuestImage, Hypervisor, Listener, MachineError, MachineSpec,
+    DataDisk, Dialer, DiskError, ExitReason, Figures, GuestImage, Hypervisor, ImageError, Listener, MachineError, MachineSpec,
     ProbeError, StopMode,
 };
 
@@ -13,6 +13,7 @@ use crate::dirs::Dirs;
 use crate::guest_image;
 use crate::link::{BoxFuture, BoxStream, Dial, Link};
 use crate::schema::{Problem, Remedy};
+use crate::slots::{Choice, SlotError, Slots};
 use crate::supervisor::hardware::{Hardware, Listen, Machine, Prepared};
 
 /// Below this much free space a machine is not even tried: the guest's first writes would stop it.
@@ -41,7 +42,7 @@ impl Size {
     }
 }
 
-fn host_memory_mib() -> Option<u32> {
+pub fn host_memory_mib() -> Option<u32> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -52,29 +53,34 @@ fn host_memory_mib() -> Option<u32> {
 pub struct ThisHost {
     dirs: Dirs,
     size: Size,
+    slots: Slots,
+    /// The image that boots on trial.
+    trial: Mutex<Option<GuestImage>>,
 }
 
 impl ThisHost {
     pub fn new(dirs: Dirs, size: Size) -> Self {
-        Self { dirs, size }
+        let slots = Slots::new(&dirs.state, &dirs.data_disk());
+        Self { dirs, size, slots, trial: Mutex::new(None) }
     }
 }
 
 /// The guest image of this installation, or why there is none.
 pub async fn open_image() -> Result<GuestImage, Problem> {
-    let dir = guest_image::find().map_err(|places| {
-        let places: Vec<_> = places.iter().map(|place| format!("\n  {}", place.display())).collect();
-        let detail = format!(
-            "There is no guest image. Build it with `cargo xtask image`, or name its directory in {}. Looked in:{}",
-            guest_image::VARIABLE,
-            places.concat()
-        );
-        Problem { title: "The machine's system is not installed".into(), detail, remedy: None }
-    })?;
-    let opened = tokio::task::spawn_blocking(move || GuestImage::open(&dir)).await;
+    let opened = tokio::task::spawn_blocking(installed_image).await;
     opened
         .map_err(|err| problem("The guest image could not be read", &err, None))?
-        .map_err(|err| problem("The machine's system is not installed", &err, None))
+        .map_err(|err| problem(NOT_INSTALLED, &err, None))
+}
+
+const NOT_INSTALLED: &str = "The machine's system is not installed";
+
+fn installed_image() -> Result<GuestImage, ImageError> {
+    let dir = guest_image::find().map_err(|places| {
+        let places: Vec<_> = places.iter().map(|place| format!("\n  {}", place.display())).collect();
+        ImageError::NotInstalled { variable: guest_image::VARIABLE, places: places.concat() }
+    })?;
+    GuestImage::open(&dir)
 }
 
 /// This host's hypervisor for an image.
@@ -86,31 +92,84 @@ pub fn hypervisor(image: GuestImage, dirs: &Dirs) -> Box<dyn Hypervisor> {
 impl Hardware for ThisHost {
     fn prepare(&self) -> BoxFuture<'_, Result<Prepared, Problem>> {
         Box::pin(async {
-            let image = open_image().await?;
+            let Choice { image, trial, notice } = self.choose().await?;
+            *self.trial.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.check_space()?;
             let hypervisor = hypervisor(image.clone(), &self.dirs);
             let capabilities = hypervisor.probe().await.map_err(|err| probe_problem(&err))?;
             if let Some(why) = &capabilities.slow_because {
                 tracing::warn!(%why, accelerator = %capabilities.accelerator, "the machine will be slow");
             }
+            let on_trial = trial.then(|| image.clone());
+            let size = crate::settings::size(&self.dirs, self.size);
             let spec = MachineSpec {
                 name: self.dirs.profile.clone(),
                 runtime_dir: self.dirs.runtime.clone(),
                 image,
                 extra_cmdline: std::env::var("CUBBY_KERNEL_ARGS").unwrap_or_default(),
-                cpus: self.size.cpus,
-                memory_mib: self.size.memory_mib,
-                data_disk: DataDisk { path: self.dirs.data_disk(), size_bytes: self.size.disk_bytes },
+                cpus: size.cpus,
+                memory_mib: size.memory_mib,
+                data_disk: DataDisk { path: self.dirs.data_disk(), size_bytes: size.disk_bytes },
+                shares: self.shared_folders().await,
                 console_log: self.dirs.console_log(),
             };
             let machine = hypervisor.create(spec).await.map_err(|err| machine_problem(&err))?;
+            if let Some(image) = on_trial {
+                self.begin_trial(image).await?;
+            }
             let machine = Real { machine, pid: OnceLock::new() };
-            Ok(Prepared { machine: Box::new(machine), accelerator: capabilities.accelerator.to_string() })
+            Ok(Prepared { machine: Box::new(machine), accelerator: capabilities.accelerator.to_string(), notice })
+        })
+    }
+
+    fn proved(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let Some(image) = self.trial.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+            let slots = self.slots.clone();
+            if let Ok(Err(err)) = tokio::task::spawn_blocking(move || slots.proved(&image)).await {
+                tracing::warn!(err = %chain(&err), "the next upgrade has nothing to fall back to");
+            }
+        })
+    }
+
+    fn fall_back<'a>(&'a self, why: &Problem) -> BoxFuture<'a, bool> {
+        let why = format!("{}: {}", why.title, why.detail);
+        Box::pin(async move {
+            let Some(image) = self.trial.lock().unwrap_or_else(PoisonError::into_inner).take() else { return false };
+            let slots = self.slots.clone();
+            match tokio::task::spawn_blocking(move || slots.failed(&image, &why)).await {
+                Ok(Ok(other)) => other,
+                Ok(Err(err)) => {
+                    tracing::error!(err = %chain(&err), "the machine cannot fall back");
+                    false
+                }
+                Err(_) => false,
+            }
         })
     }
 }
 
 impl ThisHost {
+    async fn choose(&self) -> Result<Choice, Problem> {
+        let slots = self.slots.clone();
+        let chosen = tokio::task::spawn_blocking(move || slots.choose(installed_image())).await;
+        chosen.map_err(|err| problem("The guest image could not be read", &err, None))?.map_err(|err| slot_problem(&err))
+    }
+
+    async fn begin_trial(&self, image: GuestImage) -> Result<(), Problem> {
+        tracing::info!(version = %image.version, id = %image.id, "the guest image boots on trial");
+        let (slots, begun) = (self.slots.clone(), image.clone());
+        let begun = tokio::task::spawn_blocking(move || slots.begin(&begun)).await;
+        begun.map_err(|err| problem("The trial could not begin", &err, None))?.map_err(|err| slot_problem(&err))?;
+        *self.trial.lock().unwrap_or_else(PoisonError::into_inner) = Some(image);
+        Ok(())
+    }
+
+    async fn shared_folders(&self) -> cubby_machine::Folders {
+        let dirs = self.dirs.clone();
+        tokio::task::spawn_blocking(move || crate::shares::folders(&dirs)).await.unwrap_or_default()
+    }
+
     fn check_space(&self) -> Result<(), Problem> {
         let Ok(disk) = rustix::fs::statvfs(&self.dirs.state) else { return Ok(()) };
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -145,6 +204,14 @@ impl Machine for Real {
         self.machine.stop(mode)
     }
 
+    fn pause(&mut self) -> BoxFuture<'_, Result<(), Problem>> {
+        Box::pin(async { self.machine.pause().await.map_err(|err| machine_problem(&err)) })
+    }
+
+    fn resume(&mut self) -> BoxFuture<'_, Result<(), Problem>> {
+        Box::pin(async { self.machine.resume().await.map_err(|err| machine_problem(&err)) })
+    }
+
     fn wait(&mut self) -> BoxFuture<'_, ExitReason> {
         self.machine.wait()
     }
@@ -156,6 +223,10 @@ impl Machine for Real {
     fn listen(&self, port: u32) -> Result<Box<dyn Listen>, Problem> {
         let listener = self.machine.listen(port).map_err(|err| machine_problem(&err))?;
         Ok(Box::new(RealListener(listener)))
+    }
+
+    fn shares(&self) -> Option<cubby_machine::share_device::Shares> {
+        self.machine.shares()
     }
 
     fn figures(&self) -> Figures {
@@ -230,6 +301,15 @@ fn probe_problem(err: &ProbeError) -> Problem {
         ProbeError::Unusable { .. } | ProbeError::Failed { .. } => {
             problem("The hypervisor does not work", err, Some(Remedy::InstallHypervisor))
         }
+    }
+}
+
+fn slot_problem(err: &SlotError) -> Problem {
+    match err {
+        SlotError::Image(err) => problem(NOT_INSTALLED, err, None),
+        SlotError::Downgrade { .. } => problem("The data belongs to a newer Cubby", err, None),
+        SlotError::NoSpaceForCopy(_) => problem("No disk space for the upgrade", err, Some(Remedy::FreeSpace)),
+        SlotError::Io(..) => problem("The guest image could not be chosen", err, None),
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod app;
+pub mod autostart;
 pub mod context;
 pub mod control;
 pub mod daemon;
@@ -16,8 +17,12 @@ pub mod proxy;
 pub mod relay;
 pub mod schema;
 pub mod session;
+pub mod settings;
+pub mod shares;
+pub mod slots;
 pub mod socket;
 pub mod supervisor;
+pub mod support;
 
 pub use app::{App, ConnectError};
 

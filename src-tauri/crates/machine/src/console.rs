@@ -24,7 +24,8 @@ impl RotatingLog {
         RotatingLog::with_size(path, FILE_BYTES)
     }
 
-    fn with_size(path: &Path, file_bytes: u64) -> io::Result<RotatingLog> {
+    /// [`RotatingLog::open`] with files of another size; for tests.
+    pub fn with_size(path: &Path, file_bytes: u64) -> io::Result<RotatingLog> {
         let file = append(path)?;
         let bytes = file.metadata()?.len();
         Ok(RotatingLog { path: path.to_owned(), file, bytes, file_bytes })
@@ -74,6 +75,11 @@ impl RotatingLog {
     }
 }
 
+/// The guest's text as a terminal may see it: no escape sequences, by which a hostile guest could retitle, repaint or worse.
+pub fn printable(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect()
+}
+
 fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true);
@@ -94,6 +100,11 @@ fn aged(path: &Path, age: u32) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_sees_no_escape_sequence() {
+        assert_eq!(printable(b"a\x1b[2J\x07b\r\n\xc2\x9bc\td\xff"), "a[2Jb\nc\td\u{fffd}");
+    }
 
     fn read(path: &Path, age: u32) -> Option<String> {
         std::fs::read_to_string(aged(path, age)).ok()

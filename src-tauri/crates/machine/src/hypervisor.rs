@@ -76,6 +76,8 @@ pub enum MachineError {
     Disk(#[from] DiskError),
     #[error("vsock device of the machine")]
     Vsock(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("device of the shared folders")]
+    Shares(#[source] std::io::Error),
     #[error("vsock port {0} already has a listener")]
     PortInUse(u32),
     #[error("console log {path}")]
@@ -84,6 +86,8 @@ pub enum MachineError {
     Spawn { program: PathBuf, source: std::io::Error },
     #[error("hypervisor ended while the machine was starting: {0}")]
     DiedAtStart(ExitReason),
+    #[error("the machine could not be paused or resumed")]
+    Pause(#[source] std::io::Error),
     #[error("the machine is already on")]
     AlreadyOn,
     #[error("the machine is off")]
@@ -176,6 +180,14 @@ pub trait Machine: Send {
     /// longer than the grace period plus some seconds, whatever the guest does.
     fn stop(&mut self, mode: StopMode) -> BoxFuture<'_, ()>;
 
+    /// Stops the guest's processors where they are: it costs no processor time until [`Machine::resume`]. Streams stay open and
+    /// bytes wait. The guest's clocks go on, so that it is right when it wakes. A machine that is off stays off; pausing twice is
+    /// pausing once.
+    fn pause(&mut self) -> BoxFuture<'_, Result<(), MachineError>>;
+
+    /// Lets a paused guest go on; any other is left alone.
+    fn resume(&mut self) -> BoxFuture<'_, Result<(), MachineError>>;
+
     /// Waits until the machine is off and tells why. Returns at once when it is off; pending forever before the first
     /// start. May be cancelled and called again: the reason stays.
     fn wait(&mut self) -> BoxFuture<'_, ExitReason>;
@@ -186,6 +198,12 @@ pub trait Machine: Send {
 
     /// Accepts the guest's connections to `port` of the host, until the listener is dropped. One listener per port.
     fn listen(&self, port: u32) -> Result<Listener, MachineError>;
+
+    /// The shared folders, to carry their events to the guest; `None` when nothing is shared.
+    #[cfg(target_os = "linux")]
+    fn shares(&self) -> Option<cubby_share_device::Shares> {
+        None
+    }
 
     /// Whether the guest makes progress; changes are published as they happen.
     fn condition(&self) -> watch::Receiver<Condition>;

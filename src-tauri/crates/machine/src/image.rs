@@ -31,10 +31,13 @@ impl Arch {
 
 /// The manifest's shape that this version boots.
 const FORMAT: u32 = 1;
+const MANIFEST: &str = "manifest.json";
 
 /// Why a directory is no guest image.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
+    #[error("there is no guest image: build it with `cargo xtask image`, or name its directory in {variable}. Looked in:{places}")]
+    NotInstalled { variable: &'static str, places: String },
     #[error("no guest image in {dir}: build it with `cargo xtask image`")]
     Missing { dir: PathBuf, source: io::Error },
     #[error("guest image manifest {path} cannot be read; install Cubby again")]
@@ -54,6 +57,13 @@ struct Manifest {
     kernel: Part,
     initramfs: Part,
     data_template: Part,
+    #[serde(default = "first_data_format")]
+    data_format: u32,
+}
+
+/// Of images from before data formats were counted.
+fn first_data_format() -> u32 {
+    1
 }
 
 /// Read on its own first: another format may differ in everything else.
@@ -73,6 +83,10 @@ struct Part {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestImage {
     pub arch: Arch,
+    /// Digest of the manifest, and so of everything in the image.
+    pub id: String,
+    /// What the image makes of a data disk; it reads this and every lower one.
+    pub data_format: u32,
     /// Of `cubbyd`.
     pub version: String,
     /// `uname -r` of the guest.
@@ -90,7 +104,7 @@ pub struct GuestImage {
 impl GuestImage {
     /// Reads the manifest in `dir` and looks whether its files are there. Blocking, but quick.
     pub fn open(dir: &Path) -> Result<GuestImage, ImageError> {
-        let path = dir.join("manifest.json");
+        let path = dir.join(MANIFEST);
         let text = std::fs::read(&path).map_err(|source| ImageError::Missing { dir: dir.to_owned(), source })?;
         let unreadable = |source| ImageError::Manifest { path: path.clone(), source };
         let shape: Shape = serde_json::from_slice(&text).map_err(unreadable)?;
@@ -104,6 +118,8 @@ impl GuestImage {
         let digests = [&kernel, &initramfs, &data_template].into_iter().cloned();
         Ok(GuestImage {
             arch: manifest.arch,
+            id: hex::encode(Sha256::digest(&text)),
+            data_format: manifest.data_format,
             version: manifest.version,
             kernel_release: manifest.kernel_release,
             cmdline: manifest.cmdline,
@@ -128,6 +144,23 @@ impl GuestImage {
         Ok(())
     }
 
+    /// Copies the image into `dir`, which appears whole or not at all. Blocking: some 20 MB.
+    pub fn copy_to(&self, dir: &Path) -> io::Result<()> {
+        let source = self.kernel.parent().ok_or(io::ErrorKind::NotFound)?;
+        let mut unfinished = dir.as_os_str().to_owned();
+        unfinished.push(".new");
+        let unfinished = PathBuf::from(unfinished);
+        let _ = std::fs::remove_dir_all(&unfinished);
+        std::fs::create_dir_all(&unfinished)?;
+        let names = self.digests.iter().filter_map(|(path, _)| path.file_name());
+        for name in names.chain([std::ffi::OsStr::new(MANIFEST)]) {
+            std::fs::copy(source.join(name), unfinished.join(name))?;
+            File::open(unfinished.join(name))?.sync_all()?;
+        }
+        let _ = std::fs::remove_dir_all(dir);
+        std::fs::rename(&unfinished, dir)
+    }
+
     /// An image made of any files; for tests of backends.
     #[cfg(test)]
     pub(crate) fn of_files(
@@ -139,6 +172,8 @@ impl GuestImage {
     ) -> GuestImage {
         GuestImage {
             arch,
+            id: "test".into(),
+            data_format: 1,
             version: "0".into(),
             kernel_release: "0".into(),
             kernel: kernel.into(),

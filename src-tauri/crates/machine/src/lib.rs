@@ -9,6 +9,7 @@
 //! | [`spec`] | what a machine shall be |
 //! | [`image`] | the guest image on disk: kernel, initramfs, data-disk template |
 //! | [`disk`] | the data disk: made from the template, locked, never half-made |
+//! | [`disk_copy`] | a second one with the same content, for an upgrade that may fail |
 //! | [`console`] | the guest's console as a rotating log file |
 //! | [`stream`] | connections into and out of the guest |
 //! | `qemu` | Linux: QEMU as a child process, KVM where it really boots, else TCG |
@@ -18,6 +19,7 @@
 
 pub mod console;
 pub mod disk;
+pub mod disk_copy;
 pub mod hypervisor;
 pub mod image;
 pub mod spec;
@@ -26,6 +28,7 @@ pub mod stream;
 #[cfg(target_os = "linux")]
 pub mod qemu;
 
+pub use cubby_share_device::{FolderError, Folders};
 pub use disk::DiskError;
 pub use hypervisor::{
     Accelerator, BoxFuture, Capabilities, Condition, ExitReason, Figures, Hypervisor, Machine, MachineError,
@@ -35,5 +38,7 @@ pub use image::{GuestImage, ImageError};
 pub use spec::{DataDisk, MachineSpec};
 pub use stream::{DialError, Dialer, Listener, Stream};
 
+#[cfg(target_os = "linux")]
+pub use cubby_share_device as share_device;
 #[cfg(target_os = "linux")]
 pub use qemu::Qemu;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use cubby_share_device::Folders;
+
 use crate::image::GuestImage;
 
 /// Everything that a backend needs to know. Paths are absolute.
@@ -17,6 +19,8 @@ pub struct MachineSpec {
     pub cpus: u32,
     pub memory_mib: u32,
     pub data_disk: DataDisk,
+    /// Folders of the host that containers may have. None: the guest gets no device for them.
+    pub shares: Folders,
     /// The newest console text; older text is in `<console_log>.1` and so on.
     pub console_log: PathBuf,
 }

@@ -53,6 +53,7 @@ impl Booted {
             cpus: 2,
             memory_mib: 512,
             data_disk: DataDisk { path: dir.path().join("data.raw"), size_bytes: 4 << 30 },
+            shares: Default::default(),
             console_log: dir.path().join("console.log"),
         };
         image.verify().unwrap();

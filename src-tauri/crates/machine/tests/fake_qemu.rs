@@ -86,6 +86,7 @@ impl Host {
             cpus: 1,
             memory_mib: 64,
             data_disk: DataDisk { path: self.path("data.raw"), size_bytes: 1 << 20 },
+            shares: Default::default(),
             console_log: self.path("console.log"),
         }
     }

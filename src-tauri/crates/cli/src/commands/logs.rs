@@ -1,7 +1,7 @@
 //! `cubby logs`: the files themselves, followed across rotation.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -28,11 +28,21 @@ pub async fn run(dirs: &Dirs, which: Log, follow: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// As it is into a file or pipe; without escape sequences to a terminal, because a guest wrote it.
+fn show(file: &mut File, out: &mut (impl Write + IsTerminal)) -> io::Result<()> {
+    if !out.is_terminal() {
+        return io::copy(file, out).map(drop);
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    out.write_all(cubby_machine::console::printable(&text).as_bytes())
+}
+
 fn copy(path: &Path, mut opened: Option<File>, follow: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     loop {
         if let Some(file) = &mut opened
-            && let Err(err) = io::copy(file, &mut out).and_then(|_| out.flush())
+            && let Err(err) = show(file, &mut out).and_then(|()| out.flush())
         {
             // `| head` is a way to end this.
             return if err.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(err) };

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod autostart;
 mod context;
 mod daemon;
 mod demo;
@@ -7,6 +8,7 @@ mod doctor;
 mod logs;
 mod power;
 mod status;
+mod support;
 
 use cubby_host::dirs::Dirs;
 
@@ -22,6 +24,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Command::Restart { json } => power::restart(&dirs, json).await,
         Command::Status { json } => status::run(&dirs, json).await,
         Command::Doctor { json } => doctor::run(&dirs, json).await,
+        Command::Support { output } => support::run(&dirs, output).await,
+        Command::Autostart(command) => autostart::run(&dirs, command),
         Command::Logs { which, follow } => logs::run(&dirs, which, follow).await,
         Command::Context(context) => context::run(&dirs, context),
         Command::Demo { print, port } => demo::run(&dirs, print, port).await,

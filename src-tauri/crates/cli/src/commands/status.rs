@@ -61,6 +61,11 @@ pub async fn run(dirs: &Dirs, json: bool) -> Result<(), Failure> {
     if report.machine.state.phase == MachinePhase::Running { Ok(()) } else { Err(Failure::silent(3)) }
 }
 
+/// What `--json` prints.
+pub async fn json(dirs: &Dirs) -> Result<String, Failure> {
+    Ok(serde_json::to_string_pretty(&report(dirs).await?)?)
+}
+
 async fn report(dirs: &Dirs) -> Result<Report, Failure> {
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -80,7 +85,10 @@ async fn report(dirs: &Dirs) -> Result<Report, Failure> {
     (report.daemon_pid, report.daemon_version) = (Some(pid), Some(version));
     if report.machine.state.phase == MachinePhase::Running {
         report.figures = Some(client.figures().await?);
-        engine_facts(dirs, &mut report).await;
+        // Asking the engine would wake it.
+        if !report.machine.state.sleeping {
+            engine_facts(dirs, &mut report).await;
+        }
     }
     Ok(report)
 }
@@ -106,7 +114,11 @@ async fn engine_facts(dirs: &Dirs, report: &mut Report) {
 fn print(report: &Report) {
     let machine = &report.machine.state;
     let accelerator = machine.accelerator.as_deref().map(|it| format!(" on {it}")).unwrap_or_default();
-    say!("machine      {}{accelerator}", show::phase(machine.phase));
+    let phase = if machine.sleeping { "sleeping" } else { show::phase(machine.phase) };
+    say!("machine      {phase}{accelerator}");
+    if let Some(notice) = &machine.notice {
+        say!("note         {notice}");
+    }
     if let Some(problem) = &machine.problem {
         say!("             {}: {}", problem.title, problem.detail);
     }
@@ -136,7 +148,11 @@ fn print(report: &Report) {
             show::bytes(figures.engine_resident_bytes),
             show::bytes(figures.init_resident_bytes)
         );
-        say!("             {} on this computer", show::bytes(figures.host_resident_bytes));
+        say!(
+            "             {} held on this computer, {} of it caches that can be given back",
+            show::bytes(figures.host_resident_bytes),
+            show::bytes(figures.memory_reclaimable_bytes)
+        );
         let (used, total) = (figures.disk_used_bytes, figures.disk_total_bytes);
         say!("disk         {} of {} in the guest", show::bytes(used), show::bytes(total));
         say!("             {} on this computer", show::bytes(figures.host_disk_bytes));

@@ -10,7 +10,7 @@ use bollard::query_parameters::{
     RemoveImageOptionsBuilder, RestartContainerOptions, StartContainerOptions, StopContainerOptions,
 };
 
-use super::{Inner, downloads, engines, images, jobs, networks, registries, volumes};
+use super::{Inner, downloads, engines, images, jobs, networks, registries, upkeep, volumes};
 use crate::context::{Context, ContextError};
 use crate::engine::errors::app_error;
 use crate::engine::{bin, convert, files, recipe, run};
@@ -129,6 +129,7 @@ pub(super) async fn call(inner: &Arc<Inner>, command: Command) -> Result<Reply, 
         Command::Network { command } => Ok(Reply::Network { reply: networks::call(inner, command).await? }),
         Command::Registry { command } => registries::call(inner, command).await,
         Command::Engine { command } => engines::call(inner, command).await,
+        Command::Upkeep { command } => Ok(Reply::Upkeep { reply: upkeep::call(inner, command).await? }),
         Command::Job { command } => {
             jobs::call(inner, &command);
             Ok(Reply::Done)

@@ -38,6 +38,8 @@ async fn sample(inner: &Inner) -> Option<Figures> {
         cpus: figures.cpus,
         memory_total_bytes: figures.memory_total_bytes,
         memory_used_bytes: figures.memory_used_bytes,
+        memory_reclaimable_bytes: figures.memory_reclaimable_bytes,
+        memory_free_bytes: figures.memory_free_bytes,
         engine_resident_bytes: figures.engine_resident_bytes,
         disk_total_bytes: figures.disk_total_bytes,
         disk_used_bytes: figures.disk_used_bytes,

@@ -22,6 +22,7 @@ mod networks;
 mod news;
 mod registries;
 mod transfer;
+mod upkeep;
 mod volumes;
 mod world;
 

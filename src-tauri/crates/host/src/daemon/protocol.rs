@@ -45,13 +45,23 @@ pub struct Status {
 pub struct Figures {
     pub cpus: u32,
     pub uptime_ms: u64,
+    /// The guest's wall clock less the host's, when it was asked.
+    #[serde(default)]
+    pub clock_off_ms: i64,
     pub memory_total_bytes: u64,
     pub memory_used_bytes: u64,
+    /// Caches of the guest's: given back once nothing runs.
+    #[serde(default)]
+    pub memory_reclaimable_bytes: u64,
+    #[serde(default)]
+    pub memory_free_bytes: u64,
+    #[serde(default)]
+    pub containers_running: u32,
     pub engine_resident_bytes: u64,
     pub init_resident_bytes: u64,
     pub disk_total_bytes: u64,
     pub disk_used_bytes: u64,
-    /// Resident memory of the hypervisor, the guest's included.
+    /// Resident memory of the hypervisor, the guest's included: what the machine holds of this computer's.
     pub host_resident_bytes: u64,
     /// Blocks of the data disk on the host.
     pub host_disk_bytes: u64,

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cubby_wire::frame;
 use tokio::net::UnixStream;
@@ -134,6 +134,10 @@ async fn idle(supervisor: &Supervisor, mut clients: watch::Receiver<usize>, pati
     }
 }
 
+fn unix_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
+}
+
 #[derive(Clone)]
 struct Server {
     supervisor: Supervisor,
@@ -232,9 +236,11 @@ impl Server {
     async fn figures(&self) -> Figures {
         let host = self.supervisor.host_figures().await.figures;
         let link = match &*self.supervisor.access().borrow() {
-            Access::Open(link) => Some(link.clone()),
+            // Looking must not wake it.
+            Access::Open(link) if !self.supervisor.state().borrow().sleeping => Some(link.clone()),
             _ => None,
         };
+        let asked_unix_ns = unix_ns();
         let guest = match link {
             None => None,
             Some(link) => {
@@ -246,8 +252,12 @@ impl Server {
         Figures {
             cpus: guest.cpus,
             uptime_ms: guest.uptime_ms,
+            clock_off_ms: if guest.unix_ns == 0 { 0 } else { (guest.unix_ns - asked_unix_ns) / 1_000_000 },
             memory_total_bytes: guest.memory_total_bytes,
             memory_used_bytes: guest.memory_total_bytes.saturating_sub(guest.memory_available_bytes),
+            memory_reclaimable_bytes: guest.memory_reclaimable_bytes,
+            memory_free_bytes: guest.memory_free_bytes,
+            containers_running: guest.containers_running,
             engine_resident_bytes: guest.engine_resident_bytes,
             init_resident_bytes: guest.init_resident_bytes,
             disk_total_bytes: guest.disk_total_bytes,

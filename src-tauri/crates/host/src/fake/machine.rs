@@ -1,11 +1,11 @@
 //! A machine without a hypervisor: pid 1's and the engine's parts are played by tasks, faults are injected by name.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cubby_machine::{ExitReason, Figures, StopMode};
 use cubby_wire::boot::{BootMessage, Stage};
-use cubby_wire::control::{Reply, Request};
+use cubby_wire::control::{Figures as GuestFigures, Reply, Request};
 use cubby_wire::{PROTOCOL_VERSION, frame, ports};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
@@ -68,6 +68,10 @@ pub(crate) struct Rig {
     pub says: broadcast::Sender<BootMessage>,
     pub machines: Arc<AtomicUsize>,
     pub clocks_set: Arc<AtomicUsize>,
+    /// By how much the guest's clock is wrong; an hour at first.
+    pub clock_off_ns: Arc<AtomicI64>,
+    pub containers: Arc<AtomicU32>,
+    pub paused: Arc<AtomicBool>,
     docker: Docker,
 }
 
@@ -88,6 +92,9 @@ impl Rig {
             says: broadcast::channel(8).0,
             machines: Arc::default(),
             clocks_set: Arc::default(),
+            clock_off_ns: Arc::new(AtomicI64::new(3_600_000_000_000)),
+            containers: Arc::default(),
+            paused: Arc::default(),
             docker,
         })
     }
@@ -142,7 +149,7 @@ impl Hardware for FakeHardware {
                 boot_listener: Mutex::new(Some(listener)),
                 rig,
             };
-            Ok(Prepared { machine: Box::new(machine), accelerator: "fake".into() })
+            Ok(Prepared { machine: Box::new(machine), accelerator: "fake".into(), notice: None })
         })
     }
 }
@@ -150,8 +157,10 @@ impl Hardware for FakeHardware {
 /// The engine's ports, as far as the supervisor uses them.
 fn guest(fault: Fault, rig: &Rig) -> Arc<Guest> {
     let (exit, clocks_set, docker) = (rig.exit.clone(), rig.clocks_set.clone(), rig.docker.clone());
+    let (clock_off, containers) = (rig.clock_off_ns.clone(), rig.containers.clone());
     Guest::new(move |port, mut stream: UnixStream| {
         let (exit, clocks_set, docker) = (exit.clone(), clocks_set.clone(), docker.clone());
+        let (clock_off, containers) = (clock_off.clone(), containers.clone());
         async move {
             match port {
                 ports::DOCKER_API if fault != Fault::PingFails => docker(stream).await,
@@ -164,8 +173,14 @@ fn guest(fault: Fault, rig: &Rig) -> Arc<Guest> {
                             Request::SetClock { unix_ns } => {
                                 assert!(unix_ns > 0);
                                 clocks_set.fetch_add(1, Ordering::SeqCst);
+                                clock_off.store(0, Ordering::SeqCst);
                                 Reply::Done
                             }
+                            Request::Figures => Reply::Figures(GuestFigures {
+                                unix_ns: now_ns() + clock_off.load(Ordering::SeqCst),
+                                containers_running: containers.load(Ordering::SeqCst),
+                                ..GuestFigures::default()
+                            }),
                             _ => Reply::Done,
                         };
                         let _ = frame::write(&mut stream, &reply).await;
@@ -179,6 +194,10 @@ fn guest(fault: Fault, rig: &Rig) -> Arc<Guest> {
             }
         }
     })
+}
+
+fn now_ns() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64
 }
 
 impl Machine for FakeMachine {
@@ -209,6 +228,16 @@ impl Machine for FakeMachine {
             }
             self.rig.exit.send_replace(Some(ExitReason::Stopped));
         })
+    }
+
+    fn pause(&mut self) -> BoxFuture<'_, Result<(), Problem>> {
+        self.rig.paused.store(true, Ordering::SeqCst);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn resume(&mut self) -> BoxFuture<'_, Result<(), Problem>> {
+        self.rig.paused.store(false, Ordering::SeqCst);
+        Box::pin(async { Ok(()) })
     }
 
     fn wait(&mut self) -> BoxFuture<'_, ExitReason> {

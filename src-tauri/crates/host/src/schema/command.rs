@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{ContainerRef, ContextStatus, EngineCommand, Engines, FileContent, FileListing, ImageCommand, ImageRemoved, ImageReply, JobCommand, Login, NetworkCommand, NetworkReply, RegistryCommand, Removal, RunContainer, Snapshot, VolumeCommand, VolumeReply};
+use super::{ContainerRef, ContextStatus, EngineCommand, Engines, FileContent, FileListing, ImageCommand, ImageRemoved, ImageReply, JobCommand, Login, NetworkCommand, NetworkReply, RegistryCommand, Removal, RunContainer, Snapshot, UpkeepCommand, UpkeepReply, VolumeCommand, VolumeReply};
 
 /// A command's doc comment names its [`Reply`] variant. Long work (a stop, a start) answers when it is done; the UI shows
 /// progress from the events meanwhile.
@@ -81,6 +81,8 @@ pub enum Command {
     Job { command: JobCommand },
     /// → `engines`
     Engine { command: EngineCommand },
+    /// → `upkeep`
+    Upkeep { command: UpkeepCommand },
     /// One part (at most 1 MiB, base64) of a file that a command then reads as [`super::FileSource::Upload`]. → `done`
     FilePart { ticket: String, part: String },
 
@@ -114,4 +116,5 @@ pub enum Reply {
     Volume { reply: VolumeReply },
     Network { reply: NetworkReply },
     Engines { engines: Engines },
+    Upkeep { reply: UpkeepReply },
 }

@@ -105,6 +105,10 @@ pub struct Figures {
     /// The guest's own view.
     pub memory_total_bytes: u64,
     pub memory_used_bytes: u64,
+    /// Caches: given back once nothing runs.
+    pub memory_reclaimable_bytes: u64,
+    /// Nobody has it.
+    pub memory_free_bytes: u64,
     pub engine_resident_bytes: u64,
     pub disk_total_bytes: u64,
     pub disk_used_bytes: u64,

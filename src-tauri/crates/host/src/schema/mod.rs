@@ -31,6 +31,7 @@ mod store;
 mod run;
 mod stats;
 mod stream;
+mod upkeep;
 
 pub use backend::{Backend, Stream, Terminal};
 pub use command::{Command, Reply};
@@ -56,3 +57,6 @@ pub use store::{
     Member, Network, NetworkCommand, NetworkReply, Volume, VolumeCommand, VolumeReply, VolumeSize,
 };
 pub use stream::{LogChunk, LogLine, LogSource, OpenLogs, OpenTerminal, StreamItem, TerminalInput};
+pub use upkeep::{
+    Check, CheckVerdict, Limits, MachineSettings, UpkeepCommand, UpkeepReply, Usage, UsageItem, UsageKind,
+};

@@ -128,9 +128,20 @@ impl Board {
         self.access.send_replace(access);
     }
 
+    pub fn sleeping(&self, sleeping: bool) {
+        self.state.send_if_modified(|state| std::mem::replace(&mut state.sleeping, sleeping) != sleeping);
+    }
+
+    pub fn notice(&self, notice: Option<String>) {
+        self.state.send_modify(|state| state.notice = notice);
+    }
+
     pub fn stopping(&self) {
         self.access.send_replace(Access::Off);
-        self.state.send_modify(|state| state.phase = MachinePhase::Stopping);
+        self.state.send_modify(|state| {
+            state.phase = MachinePhase::Stopping;
+            state.sleeping = false;
+        });
     }
 
     /// `again`: a restart follows by itself, so those who wait may go on waiting.
@@ -141,6 +152,7 @@ impl Board {
         let now = self.since_asked_ms();
         self.state.send_modify(|state| {
             state.phase = MachinePhase::Failed;
+            state.sleeping = false;
             state.running_since_unix_ms = None;
             for stage in state.stages.iter_mut().filter(|stage| stage.status == StageStatus::Running) {
                 stage.status = StageStatus::Failed;

@@ -40,7 +40,7 @@ fn checked(message: BootMessage) -> BootMessage {
         }
         BootMessage::Failed { stage, reason } => BootMessage::Failed { stage, reason: bounded(reason) },
         BootMessage::EngineExited { reason } => BootMessage::EngineExited { reason: bounded(reason) },
-        BootMessage::Stage { .. } => message,
+        BootMessage::Stage { .. } | BootMessage::ClockStepped | BootMessage::Unknown => message,
     }
 }
 

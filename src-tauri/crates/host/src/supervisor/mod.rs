@@ -10,6 +10,8 @@
 //!    │               │          │ start                                      │  └─▶ Failed, then Starting by itself
 //!    │      stop     ▼          ▼                            stop, restart   ▼      (crash; after a pause)
 //!    └────────── Stopping ◀──────────────────────────────────────────────────┘
+//!
+//!   Running ──nobody used it for a while, no container runs──▶ Running, sleeping ──a connection, a byte, a wish──▶ Running
 //! ```
 //!
 //! Happy path: [`Supervisor::start`] is a wish that is queued; the task prepares the hardware, listens for pid 1's boot
@@ -20,10 +22,13 @@
 //! Invariants: wishes are heard in every state, so nothing can get stuck (every wait has a deadline, the last resort is to
 //! kill the hypervisor); whatever state is published was true; a machine never outlives its session in here.
 
+mod activity;
 mod board;
 mod boot;
+mod clock;
 pub mod hardware;
 mod session;
+mod sleep;
 mod task;
 
 #[cfg(test)]
@@ -58,8 +63,9 @@ pub struct Config {
     pub pauses: Vec<Duration>,
     /// Crashes longer ago than this are forgotten.
     pub forget_after: Duration,
-    /// How often the clock is looked at for jumps (sleep and wake).
-    pub clock_check: Duration,
+    pub clock: clock::Config,
+    /// When a machine that nobody uses falls asleep; `None`: never.
+    pub sleep: Option<Sleep>,
     pub forwarder: forwarder::Limits,
 }
 
@@ -74,7 +80,8 @@ impl Default for Config {
             stop_grace: Duration::from_secs(20),
             pauses: [500, 2_000, 8_000].map(Duration::from_millis).to_vec(),
             forget_after: Duration::from_secs(600),
-            clock_check: Duration::from_secs(5),
+            clock: clock::Config::default(),
+            sleep: None,
             forwarder: forwarder::Limits::default(),
         }
     }
@@ -87,6 +94,30 @@ impl Config {
             StageName::Power => self.power,
             StageName::Init | StageName::Disk | StageName::Engine | StageName::Ready => self.stage,
         }
+    }
+}
+
+/// When a machine falls asleep: nothing went over its link for this long, and no container runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sleep {
+    pub after: Duration,
+    /// Even while containers run. They stand still then until somebody connects: good for a database nobody asks, bad for whatever
+    /// works by itself.
+    pub with_containers: bool,
+}
+
+impl Sleep {
+    /// `CUBBY_SLEEP_AFTER_S` (default 600; 0: never) and `CUBBY_SLEEP_CONTAINERS` (`1`: even while containers run).
+    pub fn of_process() -> Option<Self> {
+        let text = |name| std::env::var(name).ok();
+        Self::parse(text("CUBBY_SLEEP_AFTER_S").as_deref(), text("CUBBY_SLEEP_CONTAINERS").as_deref())
+    }
+
+    fn parse(after_s: Option<&str>, containers: Option<&str>) -> Option<Self> {
+        const DEFAULT_S: u64 = 600;
+        let after_s = after_s.and_then(|text| text.trim().parse().ok()).unwrap_or(DEFAULT_S);
+        let after = Duration::from_secs(after_s);
+        (after_s > 0).then_some(Self { after, with_containers: containers == Some("1") })
     }
 }
 
@@ -165,6 +196,8 @@ impl Supervisor {
 pub fn blank_state(dirs: &crate::dirs::Dirs) -> MachineState {
     MachineState {
         phase: MachinePhase::Off,
+        sleeping: false,
+        notice: None,
         stages: Vec::new(),
         problem: None,
         accelerator: None,

@@ -1,18 +1,20 @@
 //! One session: a machine from its preparation to its end.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use cubby_machine::{ExitReason, StopMode};
 use cubby_wire::boot::{BootMessage, Stage};
 use cubby_wire::ports;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
 
+use super::activity::Activity;
 use super::hardware::{Listen, Machine};
 use super::task::{End, Task};
-use super::{HostFigures, boot};
+use super::{HostFigures, boot, clock, sleep};
 use crate::access::Access;
 use crate::control::Control;
 use crate::forwarder::Forwarder;
@@ -31,18 +33,27 @@ enum Happened {
     Checked(Result<(), String>),
     Wished(Option<oneshot::Sender<HostFigures>>),
     Late,
-    ClockTick,
+    /// Nobody used the machine for a while.
+    Quiet,
+    /// Somebody wants the machine that sleeps.
+    Wanted,
 }
 
 /// A machine that is on.
-struct On {
-    machine: Box<dyn Machine>,
+pub(super) struct On {
+    pub machine: Box<dyn Machine>,
     link: Link,
+    pub activity: Arc<Activity>,
+    /// Asks for a look at the guest's clock.
+    pub clock: Arc<Notify>,
     messages: mpsc::Receiver<BootMessage>,
     /// Serves published ports, receives boot messages, sets the clock; ends with the session.
     helpers: JoinSet<()>,
     /// The last stage of a start, under way.
     check: Option<tokio::task::JoinHandle<Result<(), String>>>,
+    /// Reports that the machine may sleep.
+    quiet: mpsc::Receiver<()>,
+    keeps_time: bool,
 }
 
 impl Task {
@@ -62,6 +73,7 @@ impl Task {
         // Not cut short by a wish: a half-made data disk would hold up the next start.
         let prepared = self.within(StageName::Prepare, hardware.prepare()).await??;
         self.board.accelerator(prepared.accelerator);
+        self.board.notice(prepared.notice);
         self.board.reached(StageName::Prepare);
         if self.wishes.end {
             return Ok(None);
@@ -71,11 +83,20 @@ impl Task {
         let (sender, messages) = mpsc::channel(BOOT_MESSAGES);
         helpers.spawn(boot::feed(machine.listen(ports::BOOT)?, sender));
         let link = machine.link();
-        let forwarder = Forwarder::new(link.clone(), self.config.forwarder);
+        let activity = Activity::new();
+        let forwarder = Forwarder::new(activity.watch(link.clone()), self.config.forwarder);
         helpers.spawn(publish(machine.listen(ports::PUBLISH)?, forwarder));
+        if let Some(shares) = machine.shares() {
+            helpers.spawn(crate::shares::carry(shares, link.clone()));
+        }
         self.within(StageName::Power, machine.start()).await??;
         self.board.reached(StageName::Power);
-        Ok(Some(On { machine, link, messages, helpers, check: None }))
+        let (quiet_sender, quiet) = mpsc::channel(1);
+        if let Some(when) = self.config.sleep {
+            helpers.spawn(sleep::tell_quiet(when, link.clone(), self.config.ask, activity.clone(), quiet_sender));
+        }
+        let clock = Arc::default();
+        Ok(Some(On { machine, link, activity, clock, messages, helpers, check: None, quiet, keeps_time: false }))
     }
 
     /// Waits for `work`, which wishes do not interrupt but a deadline does.
@@ -96,7 +117,6 @@ impl Task {
     async fn follow(&mut self, mut on: On) -> End {
         let mut stage = self.board.current();
         let mut late = tokio::time::Instant::now() + self.config.deadline(stage);
-        let mut clock = Clock::new(self.config.clock_check);
         let mut ran = false;
         loop {
             if self.wishes.end {
@@ -111,7 +131,8 @@ impl Task {
                 checked = check(&mut on.check) => Happened::Checked(checked),
                 asked = self.wishes.hear() => Happened::Wished(asked),
                 () = sleep_until(late), if !running => Happened::Late,
-                () = clock.tick() => Happened::ClockTick,
+                Some(()) = on.quiet.recv(), if running && !on.activity.is_sleeping() => Happened::Quiet,
+                () = on.activity.wanted(), if on.activity.is_sleeping() => Happened::Wanted,
             };
             let ended = match happened {
                 Happened::Wished(asked) => {
@@ -132,12 +153,8 @@ impl Task {
                     let stage = self.board.current();
                     Some(End::Failed(too_slow(stage, self.config.deadline(stage))))
                 }
-                Happened::ClockTick => {
-                    if clock.jumped() && running {
-                        set_clock(&mut on.helpers, on.link.clone(), self.config.ask);
-                    }
-                    None
-                }
+                Happened::Quiet => self.fall_asleep(&mut on).await,
+                Happened::Wanted => self.wake(&mut on).await,
             };
             if let Some(end) = ended {
                 // An engine that does not come back after it ran is a crash as well: the machine is worth another try.
@@ -178,6 +195,8 @@ impl Task {
                 return Some(failed_at(StageName::Disk, detail));
             }
             BootMessage::Failed { stage, reason } => return Some(failed_at(stage_name(stage), reason)),
+            BootMessage::ClockStepped => on.clock.notify_one(),
+            BootMessage::Unknown => {}
             BootMessage::EngineExited { reason } => {
                 tracing::warn!(%reason, "the engine ended; pid 1 starts it again");
                 if let Some(check) = on.check.take() {
@@ -190,8 +209,18 @@ impl Task {
     }
 
     fn opened(&mut self, on: &mut On) {
-        self.board.running(Access::Open(on.link.clone()));
-        set_clock(&mut on.helpers, on.link.clone(), self.config.ask);
+        on.activity.touch();
+        if !on.keeps_time {
+            let hardware = self.hardware.clone();
+            on.helpers.spawn(async move { hardware.proved().await });
+        }
+        self.board.running(Access::Open(on.activity.watch(on.link.clone())));
+        if !on.keeps_time {
+            on.keeps_time = true;
+            let (link, activity, look) = (on.link.clone(), on.activity.clone(), on.clock.clone());
+            on.helpers.spawn(clock::keep(link, self.config.ask, self.config.clock, activity, look));
+        }
+        on.clock.notify_one();
         let took_ms = self.board.start_took_ms();
         tracing::info!(took_ms, "the machine runs");
     }
@@ -199,6 +228,11 @@ impl Task {
     /// In order: the guest is asked, given time, and ended in the end.
     async fn power_off(&mut self, mut on: On) {
         self.board.stopping();
+        if on.activity.is_sleeping() {
+            // One that cannot be woken is not asked for long, and quit.
+            let _ = on.machine.resume().await;
+            on.activity.set_sleeping(false, Duration::ZERO);
+        }
         let (ask, stop_timeout, grace) = (self.config.ask, self.config.stop_timeout, self.config.stop_grace);
         let link = on.link.clone();
         let stopping = async {
@@ -272,44 +306,6 @@ async fn ping(link: &Link) -> Result<(), String> {
     }
 }
 
-fn set_clock(helpers: &mut JoinSet<()>, link: Link, patience: Duration) {
-    // Reaps what ended: a clock that jumps daily must not fill the set.
-    while helpers.try_join_next().is_some() {}
-    helpers.spawn(async move {
-        let set = async { Control::connect(&link, patience).await?.set_clock().await };
-        match set.await {
-            Ok(()) => tracing::debug!("the guest's clock is set"),
-            Err(err) => tracing::warn!(%err, "the guest's clock could not be set"),
-        }
-    });
-}
-
-/// Notices that the wall clock went another way than the monotonic one: after sleep, or when somebody set it.
-struct Clock {
-    every: tokio::time::Interval,
-    seen: (Instant, SystemTime),
-}
-
-impl Clock {
-    fn new(every: Duration) -> Self {
-        let mut every = tokio::time::interval(every);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        Self { every, seen: (Instant::now(), SystemTime::now()) }
-    }
-
-    async fn tick(&mut self) {
-        self.every.tick().await;
-    }
-
-    fn jumped(&mut self) -> bool {
-        let (mono, wall) = (Instant::now(), SystemTime::now());
-        let expected = self.seen.1 + mono.duration_since(self.seen.0);
-        self.seen = (mono, wall);
-        let off = wall.duration_since(expected).unwrap_or_else(|err| err.duration());
-        off > Duration::from_millis(200)
-    }
-}
-
 fn stage_name(stage: Stage) -> StageName {
     match stage {
         Stage::Init => StageName::Init,
@@ -319,7 +315,7 @@ fn stage_name(stage: Stage) -> StageName {
     }
 }
 
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.trim_end_matches('.').chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

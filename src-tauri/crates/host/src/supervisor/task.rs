@@ -115,6 +115,10 @@ impl Task {
                         self.wishes.again
                     }
                     End::Asked => false,
+                    End::Failed(problem) if self.hardware.fall_back(&problem).await => {
+                        tracing::error!(title = %problem.title, detail = %problem.detail, "the machine falls back");
+                        true
+                    }
                     End::Failed(problem) => {
                         tracing::error!(title = %problem.title, detail = %problem.detail, "the machine did not start");
                         self.board.failed(problem, false);

@@ -15,9 +15,13 @@ fn quick() -> Config {
 }
 
 fn rig() -> (Arc<Rig>, Supervisor, JoinHandle<()>) {
+    rig_with(quick())
+}
+
+fn rig_with(config: Config) -> (Arc<Rig>, Supervisor, JoinHandle<()>) {
     let rig = Rig::new();
     let dirs = crate::dirs::Dirs { profile: "t".into(), state: "/s".into(), runtime: "/r".into() };
-    let (supervisor, task) = Supervisor::spawn(Arc::new(FakeHardware(rig.clone())), quick(), blank_state(&dirs));
+    let (supervisor, task) = Supervisor::spawn(Arc::new(FakeHardware(rig.clone())), config, blank_state(&dirs));
     (rig, supervisor, task)
 }
 
@@ -133,4 +137,97 @@ async fn dropping_every_handle_powers_off_and_ends_the_task() {
     drop(supervisor);
     task.await.unwrap();
     assert_eq!(rig.machines.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_whose_clock_was_set_is_set_right_and_is_not_believed_blindly() {
+    let (rig, supervisor, _task) = rig();
+    supervisor.start().await;
+    until(&supervisor, MachinePhase::Running).await;
+    wait_for("the clock is right", || rig.clock_off_ns.load(Ordering::SeqCst) == 0).await;
+    rig.clock_off_ns.store(-5_000_000_000, Ordering::SeqCst);
+    rig.says.send(BootMessage::ClockStepped).unwrap();
+    wait_for("the clock is right again", || rig.clock_off_ns.load(Ordering::SeqCst) == 0).await;
+    let set = rig.clocks_set.load(Ordering::SeqCst);
+    for _ in 0..5 {
+        rig.says.send(BootMessage::ClockStepped).unwrap();
+    }
+    // A drift is found without anybody saying so; by then the false alarms are through.
+    rig.clock_off_ns.store(1_000_000_000, Ordering::SeqCst);
+    wait_for("the drift", || rig.clock_off_ns.load(Ordering::SeqCst) == 0).await;
+    assert_eq!(rig.clocks_set.load(Ordering::SeqCst), set + 1, "a clock that is right is left alone");
+}
+
+fn sleepy(with_containers: bool) -> Config {
+    Config { sleep: Some(Sleep { after: Duration::from_secs(60), with_containers }), ..quick() }
+}
+
+async fn sleeps(supervisor: &Supervisor, sleeping: bool) {
+    let mut state = supervisor.state();
+    let seen = tokio::time::timeout(Duration::from_secs(600), state.wait_for(|state| state.sleeping == sleeping)).await;
+    assert!(seen.is_ok(), "never sleeping = {sleeping}");
+}
+
+async fn dial(supervisor: &Supervisor) -> crate::link::BoxStream {
+    let Access::Open(link) = supervisor.access().borrow().clone() else { panic!("no access") };
+    link.dial(cubby_wire::ports::DOCKER_API).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_nobody_uses_sleeps_and_a_connection_wakes_it() {
+    let (rig, supervisor, _task) = rig_with(sleepy(false));
+    supervisor.start().await;
+    until(&supervisor, MachinePhase::Running).await;
+    for _ in 0..3 {
+        sleeps(&supervisor, true).await;
+        assert!(rig.paused.load(Ordering::SeqCst));
+        assert_eq!(supervisor.state().borrow().phase, MachinePhase::Running);
+        drop(dial(&supervisor).await);
+        assert!(!rig.paused.load(Ordering::SeqCst), "dialling returns when it is awake");
+        sleeps(&supervisor, false).await;
+    }
+    sleeps(&supervisor, true).await;
+    supervisor.stop().await;
+    assert!(!rig.paused.load(Ordering::SeqCst), "one that sleeps is woken to stop in order");
+    assert!(!supervisor.state().borrow().sleeping);
+    assert_eq!(rig.machines.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_works_stays_awake() {
+    let (rig, supervisor, _task) = rig_with(sleepy(false));
+    supervisor.start().await;
+    until(&supervisor, MachinePhase::Running).await;
+    rig.containers.store(1, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(!rig.paused.load(Ordering::SeqCst), "a container runs");
+    rig.containers.store(0, Ordering::SeqCst);
+    for _ in 0..100 {
+        drop(dial(&supervisor).await);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(!rig.paused.load(Ordering::SeqCst), "somebody connects all the time");
+    }
+    sleeps(&supervisor, true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_in_its_sleep_is_a_crash() {
+    let (rig, supervisor, _task) = rig_with(sleepy(true));
+    supervisor.start().await;
+    until(&supervisor, MachinePhase::Running).await;
+    rig.containers.store(3, Ordering::SeqCst);
+    sleeps(&supervisor, true).await;
+    rig.exit.send_replace(Some(ExitReason::Died { status: "signal 9".into(), said: String::new() }));
+    let failed = until(&supervisor, MachinePhase::Failed).await;
+    assert!(!failed.sleeping);
+    until(&supervisor, MachinePhase::Running).await;
+}
+
+#[test]
+fn sleep_is_set_by_the_environment() {
+    let ten_minutes = Some(Sleep { after: Duration::from_secs(600), with_containers: false });
+    assert_eq!(Sleep::parse(None, None), ten_minutes);
+    assert_eq!(Sleep::parse(Some("soon"), Some("yes")), ten_minutes);
+    assert_eq!(Sleep::parse(Some("0"), None), None);
+    assert_eq!(Sleep::parse(Some("5"), Some("1")), Some(Sleep { after: Duration::from_secs(5), with_containers: true }));
 }

@@ -16,6 +16,8 @@ use crate::spec::MachineSpec;
 
 /// Name of the vhost-user socket in the runtime directory.
 pub const VSOCK_SOCKET: &str = "vsock.sock";
+/// The same for the shared folders' device.
+pub const SHARES_SOCKET: &str = "shares.sock";
 /// The node of the data disk, as QMP events name it.
 pub const DISK_NODE: &str = "data";
 /// The guest's context id. Every machine has its own device, so all can have the same.
@@ -32,6 +34,9 @@ pub fn machine(spec: &MachineSpec, program: &Program, accelerator: Accelerator, 
     console(&mut args);
     disk(&mut args, &spec.data_disk.path);
     vsock(&mut args);
+    if !spec.shares.is_empty() {
+        shares(&mut args);
+    }
     network(&mut args);
     args.pair("-object", "rng-random,id=rng,filename=/dev/urandom");
     args.pair("-device", "virtio-rng-pci,rng=rng");
@@ -151,6 +156,11 @@ fn vsock(args: &mut Args) {
     args.pair("-device", "vhost-user-vsock-pci,chardev=vsock");
 }
 
+fn shares(args: &mut Args) {
+    args.pair("-chardev", format!("socket,id=shares,path={SHARES_SOCKET}"));
+    args.pair("-device", format!("vhost-user-fs-pci,chardev=shares,tag={},queue-size=1024", cubby_wire::files::SHARES_TAG));
+}
+
 fn network(args: &mut Args) {
     args.pair("-netdev", "user,id=net");
     args.pair("-device", "virtio-net-pci,netdev=net,romfile=");
@@ -158,6 +168,8 @@ fn network(args: &mut Args) {
 
 #[cfg(test)]
 mod tests {
+    use cubby_share_device::Folders;
+
     use super::*;
     use crate::image::GuestImage;
     use crate::spec::DataDisk;
@@ -177,6 +189,7 @@ mod tests {
             cpus: 2,
             memory_mib: 1024,
             data_disk: DataDisk { path: "/home/jo,e/data.raw".into(), size_bytes: 1 << 30 },
+            shares: Folders::default(),
             console_log: "/log/console.log".into(),
         }
     }
@@ -216,6 +229,16 @@ mod tests {
             "pvpanic-pci",
         ];
         assert_eq!(devices, wanted);
+    }
+
+    #[test]
+    fn folders_that_are_shared_get_a_device() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shares, _) = Folders::new([dir.path().to_owned()]);
+        let spec = MachineSpec { shares, ..spec() };
+        let args = machine(&spec, &program(true), Accelerator::Tcg, 7);
+        let shared = args.iter().filter(|arg| arg.to_string_lossy().starts_with("vhost-user-fs-pci,")).count();
+        assert_eq!(shared, 1);
     }
 
     #[test]

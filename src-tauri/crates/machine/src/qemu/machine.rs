@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
+use cubby_share_device::Shares;
 use cubby_vsock_device::{Device, DeviceError};
 use tokio::sync::watch;
 
@@ -30,6 +31,8 @@ pub struct QemuMachine {
     spec: MachineSpec,
     disk: LockedDisk,
     device: Device,
+    /// `None`: nothing is shared.
+    shares: Option<cubby_share_device::Device>,
     condition: watch::Sender<Condition>,
     power: Power,
 }
@@ -45,6 +48,7 @@ struct Running {
     qmp: Qmp,
     /// [`Machine::stop`] was called.
     stopping: bool,
+    frozen: bool,
 }
 
 impl QemuMachine {
@@ -56,8 +60,16 @@ impl QemuMachine {
     ) -> Result<QemuMachine, MachineError> {
         let socket = spec.runtime_dir.join(command::VSOCK_SOCKET);
         let device = Device::bind(&socket, command::GUEST_CID).map_err(|err| MachineError::Vsock(Box::new(err)))?;
+        let shares = match spec.shares.is_empty() {
+            true => None,
+            false => {
+                let socket = spec.runtime_dir.join(command::SHARES_SOCKET);
+                let device = cubby_share_device::Device::bind(&socket, spec.shares.clone());
+                Some(device.map_err(MachineError::Shares)?)
+            }
+        };
         let condition = watch::Sender::new(Condition::Running);
-        Ok(QemuMachine { program, accelerator, spec, disk, device, condition, power: Power::NeverOn })
+        Ok(QemuMachine { program, accelerator, spec, disk, device, shares, condition, power: Power::NeverOn })
     }
 
     fn power_on(&self) -> Result<Running, MachineError> {
@@ -73,7 +85,7 @@ impl QemuMachine {
         let process =
             Process::spawn(command, Some(OwnedFd::from(theirs)), |out| log.drain(out)).map_err(spawn_error)?;
         tracing::info!(machine = self.spec.name, accelerator = %self.accelerator, pid = process.pid().as_raw_nonzero(), "machine on");
-        Ok(Running { process, qmp, stopping: false })
+        Ok(Running { process, qmp, stopping: false, frozen: false })
     }
 }
 
@@ -93,7 +105,20 @@ impl Running {
         explain(status, &self.qmp.omens(), self.stopping, self.process.said())
     }
 
+    /// Why a signal and not QMP's `stop`: that one stops the vsock device's queues as well and hands them over anew at `cont`,
+    /// and it stops the guest's clocks. A frozen process is merely not scheduled.
+    fn freeze(&mut self, frozen: bool) -> Result<(), MachineError> {
+        if self.frozen != frozen {
+            self.process.freeze(frozen).map_err(MachineError::Pause)?;
+            self.frozen = frozen;
+        }
+        Ok(())
+    }
+
     async fn stop(&mut self, mode: StopMode) -> ExitReason {
+        if let Err(err) = self.freeze(false) {
+            tracing::warn!(%err, "a paused machine is stopped");
+        }
         if let StopMode::AskedGuest { grace } = mode
             && let Ok(reason) = tokio::time::timeout(grace, self.end()).await
         {
@@ -152,6 +177,14 @@ impl Machine for QemuMachine {
         })
     }
 
+    fn pause(&mut self) -> BoxFuture<'_, Result<(), MachineError>> {
+        Box::pin(async { self.running().map_or(Ok(()), |running| running.freeze(true)) })
+    }
+
+    fn resume(&mut self) -> BoxFuture<'_, Result<(), MachineError>> {
+        Box::pin(async { self.running().map_or(Ok(()), |running| running.freeze(false)) })
+    }
+
     fn wait(&mut self) -> BoxFuture<'_, ExitReason> {
         Box::pin(async {
             match &mut self.power {
@@ -178,6 +211,10 @@ impl Machine for QemuMachine {
         }
     }
 
+    fn shares(&self) -> Option<Shares> {
+        self.shares.as_ref().map(cubby_share_device::Device::shares)
+    }
+
     fn condition(&self) -> watch::Receiver<Condition> {
         self.condition.subscribe()
     }
@@ -201,6 +238,13 @@ impl Machine for QemuMachine {
 }
 
 impl QemuMachine {
+    fn running(&mut self) -> Option<&mut Running> {
+        match &mut self.power {
+            Power::On(running) => Some(running),
+            _ => None,
+        }
+    }
+
     fn went_off(&mut self, reason: ExitReason) {
         tracing::info!(machine = self.spec.name, %reason, "machine off");
         self.power = Power::Off(reason);

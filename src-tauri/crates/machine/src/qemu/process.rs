@@ -67,6 +67,12 @@ impl Process {
         let _ = rustix::process::pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL);
     }
 
+    /// Takes all processor time away from QEMU, or gives it back.
+    pub fn freeze(&self, frozen: bool) -> io::Result<()> {
+        let signal = if frozen { Signal::STOP } else { Signal::CONT };
+        Ok(rustix::process::pidfd_send_signal(self.pidfd.as_fd(), signal)?)
+    }
+
     /// Waits for the end. May be cancelled and called again.
     pub async fn wait(&mut self) -> ExitStatus {
         match self.exit.wait_for(Option::is_some).await {

@@ -1,0 +1,100 @@
+//! Looking after the machine: limits, shared folders, what takes what, diagnosis.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use super::FileTarget;
+
+/// Absent: the usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Limits {
+    pub cpus: Option<u32>,
+    pub memory_mib: Option<u32>,
+    pub disk_gib: Option<u32>,
+}
+
+/// What can be chosen, and what is chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct MachineSettings {
+    pub limits: Limits,
+    /// What holds where nothing is chosen.
+    pub usual: Limits,
+    /// What this computer has.
+    pub host_cpus: u32,
+    pub host_memory_mib: u32,
+    /// Folders of this computer that containers may mount.
+    pub shared_folders: Vec<String>,
+    /// The machine starts when its user logs in; absent: not known here.
+    pub autostart: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckVerdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// What an examination found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Check {
+    pub what: String,
+    pub verdict: CheckVerdict,
+    pub found: String,
+    pub remedy: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageKind {
+    Image,
+    Container,
+    Volume,
+    BuildCache,
+}
+
+/// Something that takes memory or disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct UsageItem {
+    pub kind: UsageKind,
+    pub id: String,
+    pub name: String,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Usage {
+    /// Running containers.
+    pub memory: Vec<UsageItem>,
+    /// What each has for itself; layers that several images share are one item without an id.
+    pub disk: Vec<UsageItem>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum UpkeepCommand {
+    /// → `settings`
+    Settings,
+    /// From the next start on. → `settings`
+    SetLimits { limits: Limits },
+    /// From the next start on; absent: the home directory. → `settings`
+    SetSharedFolders { folders: Option<Vec<String>> },
+    /// → `settings`
+    SetAutostart { on: bool },
+    /// Takes seconds. → `checks`
+    Examine,
+    /// → `usage`
+    Usage,
+    /// A file for whoever helps, without secrets. → `saved`
+    SupportBundle { to: FileTarget },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum UpkeepReply {
+    Settings { settings: MachineSettings },
+    Checks { checks: Vec<Check> },
+    Usage { usage: Usage },
+    Saved { place: String },
+}
