@@ -3,4 +3,9 @@
 //! Everything here boots the real guest under the real supervisor and talks to it through the sockets it offers.
 
 mod crashes;
+mod disk;
+mod idle;
 mod link;
+mod shares;
+mod trouble;
+mod upgrade;

@@ -6,6 +6,8 @@
 
 mod client;
 mod cycle;
+mod idle;
+mod images;
 mod machine;
 mod page;
 mod summary;
@@ -16,6 +18,8 @@ fn main() {
     let mut page = page::Page::new();
     cycle::measure(&mut page);
     machine::measure(&mut page);
+    idle::measure(&mut page);
+    images::measure(&mut page);
     machine::sizes(&mut page);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     page.write(&root.join("perf/FIGURES.md")).expect("the page can be written");

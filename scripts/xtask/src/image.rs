@@ -21,7 +21,7 @@ pub struct Arguments {
     #[arg(long)]
     out: Option<PathBuf>,
     /// Cargo profile of cubbyd
-    #[arg(long, default_value = "release")]
+    #[arg(long, default_value = "guest")]
     profile: String,
     /// Boot this kernel instead of building ours; whatever the guest needs must be built into it
     #[arg(long)]
@@ -47,6 +47,7 @@ pub fn main(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         version: env!("CARGO_PKG_VERSION").into(),
         kernel_release: kernel.release,
         cmdline: manifest::command_line(root, arch)?,
+        data_format: cubby_wire::DATA_FORMAT,
         kernel: Part::write(&dir, "vmlinuz", &files::read(&kernel.image)?, None)?,
         initramfs: Part::write(&dir, "initramfs.img", &initramfs::compress(&root_files)?, unpacked(&root_files))?,
         data_template: Part::write(

@@ -1,6 +1,7 @@
 //! `cargo xtask`: the one entry point behind `scripts/run` and `scripts/test`. One file per subcommand.
 
 mod bench;
+mod boots;
 mod demo;
 mod guest;
 mod image;
@@ -42,6 +43,8 @@ enum Command {
     Test(test::Arguments),
     /// Check habits that no other tool checks
     Tidy,
+    /// Start and stop the machine many times in a row
+    Boots(boots::Arguments),
     /// Measure the named budgets and write tests/perf/FIGURES.md
     Bench,
 }
@@ -66,6 +69,7 @@ fn dispatch() -> anyhow::Result<()> {
         Command::Sizes(arguments) => sizes::main(&root, &arguments),
         Command::Test(arguments) => test::main(&root, &arguments),
         Command::Tidy => tidy::check(&root).map(|files| println!("{files} files are tidy")),
+        Command::Boots(arguments) => boots::main(&root, &arguments),
         Command::Bench => bench::main(&root),
     }
 }

@@ -28,3 +28,17 @@ pub fn docker_cli() -> PathBuf {
         .find(|file| file.exists())
         .expect("the docker CLI is needed: scripts/test installs it")
 }
+
+/// The guest image that `cubby` boots in this run: `CUBBY_GUEST_IMAGE`, else the one built beside it.
+///
+/// # Panics
+/// When there is none.
+pub fn guest_image() -> PathBuf {
+    if let Some(dir) = env::var_os("CUBBY_GUEST_IMAGE") {
+        return dir.into();
+    }
+    let built = PathBuf::from("guest").join(env::consts::ARCH);
+    let cubby = binary("cubby");
+    let found = cubby.ancestors().skip(1).take(3).map(|dir| dir.join(&built)).find(|dir| dir.join("manifest.json").exists());
+    found.unwrap_or_else(|| panic!("no guest image beside {}: cargo xtask image", cubby.display()))
+}

@@ -10,15 +10,17 @@ mod http;
 mod images;
 mod leaks;
 mod machine;
+mod registry;
 mod wait;
 
-pub use binaries::{binary, docker_cli};
+pub use binaries::{binary, docker_cli, guest_image};
 pub use docker::{Docker, Output};
 pub use engine::{Engine, NativeEngine};
 pub use http::{Reply, request};
 pub use images::{IMAGE, busybox_archive};
 pub use leaks::{Memory, Traces, children, resident_kib};
 pub use machine::Machine;
+pub use registry::{Registry, RegistryOptions, free_port};
 pub use wait::wait_for;
 
 /// Where the engine under test runs.

@@ -1,6 +1,7 @@
 //! The machine: `cubby up` with a home of its own, so that a developer's own machine is left alone.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -12,6 +13,7 @@ use crate::{Docker, Output, binary};
 /// A booted machine of the test's own.
 pub struct Machine {
     home: TempDir,
+    settings: BTreeMap<String, String>,
 }
 
 impl Machine {
@@ -20,10 +22,26 @@ impl Machine {
     /// # Panics
     /// When it does not, with what `cubby up` said.
     pub fn start() -> Self {
+        Self::start_with([])
+    }
+
+    /// With `CUBBY_…` variables of its own.
+    ///
+    /// # Panics
+    /// As [`Machine::start`].
+    pub fn start_with<const N: usize>(settings: [(&str, &str); N]) -> Self {
         let home = tempfile::Builder::new().prefix("cubby-vm-").tempdir().expect("a temporary directory");
-        let machine = Self { home };
+        let mut machine = Self { home, settings: BTreeMap::new() };
+        for (name, value) in settings {
+            machine.set(name, value);
+        }
         machine.cubby(["up"]).ok();
         machine
+    }
+
+    /// Changes a variable for the commands to come; a background process that runs already keeps what it has.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.insert(name.to_owned(), value.to_owned());
     }
 
     pub fn home(&self) -> &Path {
@@ -60,7 +78,7 @@ impl Machine {
 
     fn command(&self) -> Command {
         let mut command = Command::new(binary("cubby"));
-        command.env("CUBBY_HOME", self.home.path());
+        command.env("CUBBY_HOME", self.home.path()).envs(&self.settings);
         command
     }
 }

@@ -21,6 +21,9 @@ pub struct Manifest {
     pub kernel_release: String,
     /// The kernel command line that the image needs; the host may append.
     pub cmdline: String,
+    /// What the image makes of a data disk.
+    #[serde(default)]
+    pub data_format: u32,
     pub kernel: Part,
     pub initramfs: Part,
     pub data_template: Part,

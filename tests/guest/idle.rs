@@ -1,0 +1,98 @@
+//! A machine that has nothing to do: its clock is right, its memory goes back, it sleeps and wakes.
+
+use std::{io::Read, net::TcpStream, time::Duration};
+
+use cubby_harness::{Docker, IMAGE, Machine, busybox_archive, wait_for};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[test]
+fn the_clock_is_right_and_memory_goes_back() {
+    let machine = Machine::start();
+    let docker = machine.docker();
+    docker.run_with_input(["load"], &busybox_archive()).ok();
+    the_clock_is_set_right(&machine, &docker);
+    memory_goes_back(&machine, &docker);
+}
+
+fn the_clock_is_set_right(machine: &Machine, docker: &Docker) {
+    let off_ms = || machine.status()["figures"]["clock_off_ms"].as_i64().expect("status tells the clock");
+    for wrong in ["2001-02-03 04:05:06", "2033-02-03 04:05:06"] {
+        let said = docker.run(["run", "--rm", "--privileged", IMAGE, "date", "-u", "-s", wrong]).ok();
+        assert!(said.contains(&wrong[..4]), "the guest's clock was set wrong: {said}");
+        wait_for("the right time", PATIENCE, || (off_ms().abs() < 1000).then_some(()));
+    }
+    let log = machine.cubby(["logs", "daemon"]).stdout;
+    assert_eq!(log.matches("the guest's clock was wrong and is set").count(), 2, "{log}");
+}
+
+fn memory_goes_back(machine: &Machine, docker: &Docker) {
+    let held = || machine.status()["figures"]["host_resident_bytes"].as_u64().expect("status tells the memory");
+    let floor = settled(held);
+    // 200 MiB of memory of its own, and as much in the page cache.
+    let script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=200 2>/dev/null; dd if=/dev/zero of=/x bs=1M count=200 2>/dev/null; \
+                  sync; echo full; sleep 1000";
+    docker.run(["run", "-d", "--name", "eater", "--shm-size", "300m", IMAGE, "sh", "-c", script]).ok();
+    wait_for("a full machine", PATIENCE, || docker.run(["logs", "eater"]).stdout.contains("full").then_some(()));
+    let full = held();
+    assert!(full > floor + (300 << 20), "{full} is not much more than {floor}");
+    docker.run(["rm", "-f", "eater"]).ok();
+    wait_for("its memory back", PATIENCE, || (held() <= floor + floor * 15 / 100).then_some(()));
+}
+
+/// The value once it has come down: three looks that differ by less than a hundredth.
+fn settled(look: impl Fn() -> u64) -> u64 {
+    let mut seen: Vec<u64> = Vec::new();
+    wait_for("a quiet machine", PATIENCE, || {
+        seen.push(look());
+        let last = seen.last_chunk::<3>()?;
+        let (low, high) = (last.iter().min()?, last.iter().max()?);
+        (high - low < low / 100).then_some(*high)
+    })
+}
+
+#[test]
+fn an_idle_machine_sleeps_and_whoever_connects_wakes_it() {
+    let machine = Machine::start_with([("CUBBY_SLEEP_AFTER_S", "3"), ("CUBBY_SLEEP_CONTAINERS", "1")]);
+    let docker = machine.docker();
+    docker.run_with_input(["load"], &busybox_archive()).ok();
+    let script = "while :; do date +%s | nc -l -p 8080; done";
+    docker.run(["run", "-d", "--name", "web", "-p", "127.0.0.1:0:8080", IMAGE, "sh", "-c", script]).ok();
+    let address = docker.run(["port", "web", "8080/tcp"]).ok();
+
+    let asleep = wait_for("sleep", PATIENCE, || is_asleep(&machine));
+    assert_eq!(asleep["machine"]["phase"], "running", "{asleep}");
+    let pid = asleep["machine"]["pid"].as_u64().expect("QEMU's pid");
+    assert_eq!(state_of(pid), 'T', "a machine that sleeps takes no processor time");
+
+    let mut answer = String::new();
+    let mut stream = TcpStream::connect(&address).expect("the port is open");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.read_to_string(&mut answer).expect("an answer");
+    let guest_s: u64 = answer.trim().parse().unwrap_or_else(|_| panic!("{answer:?}"));
+    assert!(guest_s.abs_diff(unix_s()) < 5, "it woke in the present: {guest_s}");
+
+    wait_for("sleep again", PATIENCE, || is_asleep(&machine));
+    assert_eq!(docker.run(["ps", "-q"]).ok().lines().count(), 1, "the Docker API wakes it");
+    wait_for("sleep for the last time", PATIENCE, || is_asleep(&machine));
+    machine.cubby(["down"]).ok();
+    assert_eq!(machine.status()["machine"]["phase"], "off");
+    machine.cubby(["up"]).ok();
+    assert_eq!(docker.run(["inspect", "-f", "{{.State.ExitCode}}", "web"]).ok(), "137", "it was stopped in order");
+}
+
+fn is_asleep(machine: &Machine) -> Option<Value> {
+    let status = machine.status();
+    (status["machine"]["sleeping"] == true).then_some(status)
+}
+
+/// Source: proc_pid_stat(5): the state follows the name in parentheses.
+fn state_of(pid: u64) -> char {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("QEMU runs");
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).expect("a state")
+}
+
+fn unix_s() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is after 1970").as_secs()
+}
