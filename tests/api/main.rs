@@ -3,14 +3,24 @@
 //! The same cases run natively (root) and in the guest: `CUBBY_TEST_ENGINE=native|guest`. The engine is shared by the
 //! cases, which therefore name their containers after themselves.
 
+mod compose;
 mod crash;
 mod exec;
+mod figures;
+mod files;
 mod images;
+mod images_foreign;
+mod images_kill;
+mod images_view;
 mod lifecycle;
 mod logs;
 mod networks;
+mod options;
+mod registry;
 mod requests;
 mod run;
+mod sharing;
+mod state;
 mod volumes;
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
