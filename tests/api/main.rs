@@ -5,6 +5,7 @@
 
 mod compose;
 mod crash;
+mod endpoints;
 mod exec;
 mod figures;
 mod files;

@@ -35,16 +35,48 @@ impl Reply {
     }
 }
 
-/// Sends one request on a connection of its own and reads the answer to its end.
+/// Sends one request on a connection of its own and reads the answer to its end. A body is JSON.
 pub fn request(socket: &Path, method: &str, path: &str, body: &[u8]) -> io::Result<Reply> {
+    let kind = [("Content-Type", "application/json")];
+    request_with(socket, method, path, if body.is_empty() { &[] } else { &kind }, body)
+}
+
+/// Asks to upgrade the connection and reads no further than the answer's head.
+pub fn handshake(socket: &Path, path: &str, headers: &[(&str, &str)]) -> io::Result<Reply> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-    let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n{kind}Content-Length: {}\r\n\r\n",
-        body.len()
-    )?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: docker\r\n")?;
+    for (name, value) in headers {
+        write!(stream, "{name}: {value}\r\n")?;
+    }
+    stream.write_all(b"\r\n")?;
+    let mut raw = Vec::new();
+    let mut byte = [0];
+    while !raw.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        raw.push(byte[0]);
+    }
+    parse(&raw).ok_or_else(|| io::Error::other(format!("not an HTTP answer: {}", String::from_utf8_lossy(&raw))))
+}
+
+/// [`request`] with headers of the caller's own.
+pub fn request_with(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Reply> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: docker\r\nContent-Length: {}\r\n", body.len())?;
+    if !headers.iter().any(|(name, _)| *name == "Connection") {
+        write!(stream, "Connection: close\r\n")?;
+    }
+    for (name, value) in headers {
+        write!(stream, "{name}: {value}\r\n")?;
+    }
+    stream.write_all(b"\r\n")?;
     stream.write_all(body)?;
     let mut raw = Vec::new();
     stream.read_to_end(&mut raw)?;

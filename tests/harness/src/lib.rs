@@ -16,7 +16,7 @@ mod wait;
 pub use binaries::{binary, docker_cli, guest_image};
 pub use docker::{Docker, Output};
 pub use engine::{Engine, NativeEngine};
-pub use http::{Reply, request};
+pub use http::{Reply, handshake, request, request_with};
 pub use images::{IMAGE, busybox_archive};
 pub use leaks::{Memory, Traces, children, resident_kib};
 pub use machine::Machine;

@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_kill_amid_fifty_clients_loses_nothing_that_was_promised() {
-    let rounds = size("CUBBY_LEAKS_KILLS", 6);
+    let rounds = size("CUBBY_LEAKS_KILLS", 4);
     let seed = size("CUBBY_LEAKS_SEED", 20) as u64;
     let mut engine = NativeEngine::start();
     engine.docker().run_with_input(["load"], &busybox_archive()).ok();
@@ -39,7 +39,7 @@ fn a_kill_amid_fifty_clients_loses_nothing_that_was_promised() {
     let mut ids = BTreeSet::new();
     // Why a round before counting: pools and tables grow to the size of the crowd once.
     round(&mut engine, &survivors, 0, seed, &mut ids);
-    let before = (settled_between_prints(&engine, &ids), Memory::of(&engine));
+    let before = (settled(&engine, &ids), Memory::of(&engine));
     for number in 1..=rounds {
         let start = Instant::now();
         let killed = round(&mut engine, &survivors, number, seed, &mut ids);
@@ -85,11 +85,6 @@ fn round(
     checks::remove_all(engine, survivors);
     checks::nothing_is_left(engine, survivors);
     format!("killed after {seen} answers")
-}
-
-/// As [`settled`], but survivors that print must not be waited for: their processes come and go.
-fn settled_between_prints(engine: &NativeEngine, ids: &BTreeSet<String>) -> Traces {
-    settled(engine, ids)
 }
 
 fn wait_for_traces(engine: &NativeEngine, ids: &BTreeSet<String>, before: &Traces) -> Traces {

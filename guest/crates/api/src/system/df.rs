@@ -30,7 +30,6 @@ pub async fn df(State(engine): State<Arc<Engine>>, version: ApiVersion, query: Q
     }
     if wants("build-cache") {
         answer["BuildCache"] = json!([]);
-        answer["BuilderSize"] = json!(0);
     }
     Ok(Json(answer))
 }

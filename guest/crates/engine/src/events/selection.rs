@@ -124,7 +124,8 @@ fn nanos(text: &str) -> Result<Option<i64>> {
         return Err(invalid());
     }
     let fraction: i64 = format!("{fraction:0<9}").parse().map_err(|_| invalid())?;
-    seconds.checked_mul(1_000_000_000).and_then(|n| n.checked_add(fraction)).map(Some).ok_or_else(invalid)
+    // Why saturating: "until the year 9999" is fine to ask for.
+    Ok(Some(seconds.saturating_mul(1_000_000_000).saturating_add(fraction)))
 }
 
 #[cfg(test)]
