@@ -2,7 +2,7 @@ import { mount, unmount } from "svelte";
 import "./shared/base.css";
 import App from "./App.svelte";
 import { choosePlatform } from "./platform/choose";
-import { reportPaint, start } from "./shared/app";
+import { reportPaint, start, tellShell } from "./shared/app";
 import { chooseLanguage } from "./shared/i18n";
 import { preferences } from "./shared/preferences.svelte";
 
@@ -18,6 +18,7 @@ let app = mount(App, { target });
 // Texts are read when something is drawn: another language draws everything anew. The world and the streams stay.
 preferences.onLanguage = async () => {
   await chooseLanguage(languages());
+  tellShell();
   await unmount(app);
   app = mount(App, { target });
 };

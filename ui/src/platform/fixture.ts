@@ -135,7 +135,7 @@ export class FixturePlatform implements Platform {
         setTimeout(() => this.answer(message.id, message.command), 150);
         break;
       case "open_figures":
-        this.item(message.stream, { type: "figures", figures: { cpus: 2, memory_total_bytes: 2.1e9, memory_used_bytes: 3.4e8, engine_resident_bytes: 1.2e7, disk_total_bytes: 6.4e10, disk_used_bytes: 1.7e9, host_memory_bytes: 4.1e8, host_disk_bytes: 1.8e9 } });
+        this.item(message.stream, { type: "figures", figures: { cpus: 2, memory_total_bytes: 2.1e9, memory_used_bytes: 3.4e8, memory_reclaimable_bytes: 6e7, memory_free_bytes: 1.7e9, engine_resident_bytes: 1.2e7, disk_total_bytes: 6.4e10, disk_used_bytes: 1.7e9, host_memory_bytes: 4.1e8, host_disk_bytes: 1.8e9 } });
         break;
       case "open_logs":
         this.logs(message.stream);

@@ -13,8 +13,9 @@ export interface Listener {
 
 /** What only the desktop app can do. */
 export interface Desktop {
-  startsAtLogin(): Promise<boolean>;
-  setStartsAtLogin(on: boolean): Promise<void>;
+  pickFolder(): Promise<string | undefined>;
+  /** The few texts that the shell shows itself. */
+  setWords(words: Record<string, string>): Promise<void>;
   /** Tells the desktop what happens while the window is away, or not. */
   setNotifies(on: boolean): Promise<void>;
 }

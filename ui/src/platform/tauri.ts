@@ -50,8 +50,8 @@ export class TauriPlatform implements Platform {
   }
 
   readonly desktop: Desktop = {
-    startsAtLogin: () => invoke<boolean>("starts_at_login"),
-    setStartsAtLogin: (on) => invoke("set_starts_at_login", { on }),
+    pickFolder: () => invoke<string | null>("pick_folder").then((path) => path ?? undefined),
+    setWords: (words) => invoke("set_words", { words }),
     setNotifies: (on) => invoke("set_notifies", { on }),
   };
 

@@ -5,7 +5,7 @@ import type { Platform } from "../platform/platform";
 import { activity } from "../features/jobs/activity.svelte";
 import { told } from "../features/jobs/news";
 import { Client } from "./client";
-import { t, type Key } from "./i18n";
+import { t, wordsFor, type Key } from "./i18n";
 import { notices } from "./notices.svelte";
 import { emptyRun } from "./run";
 import { preferences } from "./preferences.svelte";
@@ -32,12 +32,23 @@ export function start(on: Platform): void {
     if (news.what.type === "container_died" || news.what.type === "machine_failed") notices.error({ code: "failed", title: line.title, detail: line.text, remedy: null });
   };
   world.onJobEnd = (job) => activity.ended(job);
+  tellShell();
   preferences.onNotify = (on) => void platform.desktop?.setNotifies(on);
   preferences.onNotify(preferences.notify);
   client.watch(!document.hidden);
   client.start();
   document.addEventListener("visibilitychange", () => client.watch(!document.hidden));
   document.addEventListener("click", interceptLinks);
+}
+
+const SHELL_WORDS: Key[] = [
+  "tray.open", "tray.quit", "tray.start", "tray.stop", "tray.off", "tray.starting", "tray.running", "tray.stopping", "tray.failed",
+  "news.died", "news.unhealthy", "news.restarted", "news.failed", "news.job_done", "news.job_failed",
+];
+
+/** After every change of the language. */
+export function tellShell(): void {
+  void platform.desktop?.setWords(wordsFor(SHELL_WORDS));
 }
 
 export const api = {

@@ -37,3 +37,11 @@ export async function pickTarget(name: string): Promise<FileTarget | undefined> 
   if (picked === undefined) return undefined;
   return picked === null ? { type: "downloads", name } : { type: "path", path: picked };
 }
+
+/** A folder of this computer; only the desktop can ask for one. */
+export const pickFolder = {
+  get available(): boolean {
+    return platform.desktop !== undefined;
+  },
+  ask: () => platform.desktop?.pickFolder() ?? Promise.resolve(undefined),
+};

@@ -1,35 +1,87 @@
 // Everything that can be done right now, as a list of verbs.
 
-import type { Container, MachineState } from "../../bindings/schema";
-import { api } from "../../shared/app";
-import { t } from "../../shared/i18n";
+import type { Container, Image } from "../../bindings/schema";
+import { api, imageName, runCopy } from "../../shared/app";
+import { LANGUAGE_NAMES, t } from "../../shared/i18n";
 import { notices } from "../../shared/notices.svelte";
-import { router, type Page } from "../../shared/router.svelte";
+import { preferences } from "../../shared/preferences.svelte";
+import { PAGES, router, type Page } from "../../shared/router.svelte";
 import type { IconName } from "../../shared/ui/Icon.svelte";
+import type { World } from "../../shared/world.svelte";
 import { act, doors, isUp } from "../containers/state";
+import { images } from "../images/api";
+import { activity } from "../jobs/activity.svelte";
+import { jobs } from "../jobs/jobs";
+import { engines } from "../library/api";
 
 export interface Verb {
   key: string;
   label: string;
   icon: IconName;
   run: () => void;
+  /** Shown whatever else was typed. */
+  always?: boolean;
 }
 
-const PAGES: Page[] = ["home", "apps", "images", "doors", "machine"];
-/** More containers than this would only make the list long; typing a name finds the rest. */
-const CONTAINERS_MAX = 500;
+/** More of each kind than this would only make the list long; typing a name finds the rest. */
+const OBJECTS_MAX = 500;
 
-export function verbs(machine: MachineState | null, containers: readonly Container[]): Verb[] {
-  const list: Verb[] = PAGES.map((page) => ({ key: `go:${page}`, label: t("palette.go", { page: t(`nav.${page}`) }), icon: page === "doors" ? ("door" as const) : page, run: () => router.go(page) }));
-  const attempt = (action: () => Promise<unknown>) => () => void notices.attempt(action);
-  if (machine?.phase === "running") {
-    list.push({ key: "demo", label: t("home.demo"), icon: "play", run: attempt(api.runDemo) });
-    list.push({ key: "machine:restart", label: `${t("nav.machine")}: ${t("machine.restart")}`, icon: "restart", run: attempt(api.restartMachine) });
-  } else if (machine?.phase === "off" || machine?.phase === "failed") {
-    list.push({ key: "machine:start", label: `${t("nav.machine")}: ${t("machine.start")}`, icon: "power", run: attempt(api.startMachine) });
-  }
-  for (const container of containers.slice(0, CONTAINERS_MAX)) list.push(...ofContainer(container));
+const ICONS: Record<Page, IconName> = { home: "home", apps: "apps", images: "images", data: "data", doors: "door", networks: "networks", library: "library", machine: "machine", settings: "settings" };
+const attempt = (action: () => Promise<unknown>) => () => void notices.attempt(action);
+
+/** `query` is what was typed: some verbs take a word of it. */
+export function verbs(world: World, query = ""): Verb[] {
+  const list: Verb[] = [...typed(world, query), ...PAGES.map((page) => ({ key: `go:${page}`, label: t("palette.go", { page: t(`nav.${page}`) }), icon: ICONS[page], run: () => router.go(page) }))];
+  list.push(...ofMachine(world), ...ofApp());
+  for (const container of world.containers.filter((row) => !row.binned).slice(0, OBJECTS_MAX)) list.push(...ofContainer(container));
+  for (const image of world.images.slice(0, OBJECTS_MAX)) list.push(...ofImage(image));
+  for (const volume of world.volumes.slice(0, OBJECTS_MAX)) list.push({ key: `volume:${volume.name}`, label: `${t("palette.volume", { name: volume.name })}`, icon: "data", run: () => router.go("data") });
+  for (const job of world.jobs) if (job.state === "running") list.push({ key: `job:${job.id}`, label: `${t("cancel")}: ${t(`jobs.${job.kind}`)} ${job.subject}`, icon: "close", run: attempt(() => jobs.cancel(job.id)) });
   return list;
+}
+
+/** `pull redis:8`, `docker pull redis:8`, or the same in the reader's language. */
+function typed(world: World, query: string): Verb[] {
+  const [verb, name, ...more] = query.trim().replace(/^docker\s+/, "").split(/\s+/);
+  const asked = verb === "pull" || verb?.toLowerCase() === t("images.pull.action").toLowerCase();
+  if (!asked || !name || more.length > 0 || world.machine?.phase !== "running") return [];
+  return [{ key: `pull:${name}`, label: t("palette.pull", { name }), icon: "follow", always: true, run: attempt(() => images.pull(name)) }];
+}
+
+function ofMachine({ machine, engines: known }: World): Verb[] {
+  const list: Verb[] = [];
+  const own = known.chosen === null;
+  const verb = (name: string, what: string, icon: IconName, action: () => Promise<unknown>) => list.push({ key: `machine:${name}`, label: `${t("nav.machine")}: ${what}`, icon, run: attempt(action) });
+  if (machine?.phase === "running") list.push({ key: "demo", label: t("home.demo"), icon: "play", run: attempt(api.runDemo) });
+  if (own && machine?.phase === "running") {
+    verb("restart", t("machine.restart"), "restart", api.restartMachine);
+    verb("stop", t("machine.stop"), "power", api.stopMachine);
+  } else if (own && (machine?.phase === "off" || machine?.phase === "failed")) {
+    verb("start", t("machine.start"), "power", api.startMachine);
+  }
+  if (!own) list.push({ key: "engine:", label: t("engines.back"), icon: "machine", run: attempt(() => engines.choose(null)) });
+  for (const { name } of known.others) if (name !== known.chosen) list.push({ key: `engine:${name}`, label: t("engines.use", { name }), icon: "machine", run: attempt(() => engines.choose(name)) });
+  return list;
+}
+
+function ofApp(): Verb[] {
+  const verb = (key: string, label: string, run: () => void): Verb => ({ key: `app:${key}`, label: `${t("nav.settings")}: ${label}`, icon: "settings", run });
+  return [
+    verb("light", t("settings.theme.light"), () => preferences.set({ theme: "light" })),
+    verb("dark", t("settings.theme.dark"), () => preferences.set({ theme: "dark" })),
+    verb("system", `${t("settings.theme")} – ${t("settings.theme.system")}`, () => preferences.set({ theme: "system" })),
+    verb("expert", t("settings.expert"), () => preferences.set({ expert: !preferences.expert })),
+    ...Object.entries(LANGUAGE_NAMES).map(([language, name]) => verb(`language:${language}`, `${t("settings.language")} ${name}`, () => preferences.set({ language }))),
+    { key: "activity", label: t("nav.activity"), icon: "bell", run: () => activity.show() },
+  ];
+}
+
+function ofImage(image: Image): Verb[] {
+  const name = imageName(image);
+  return [
+    { key: `${image.id}:show`, label: `${name}: ${t("images.layers")}`, icon: "images", run: () => router.go("images", image.id) },
+    { key: `${image.id}:run`, label: `${name}: ${t("images.run")}`, icon: "play", run: attempt(() => runCopy(image)) },
+  ];
 }
 
 function ofContainer(container: Container): Verb[] {
@@ -61,5 +113,5 @@ function openLink(url: string): void {
 /** Every word of the query must occur. */
 export function matchingVerbs(list: readonly Verb[], query: string): Verb[] {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  return list.filter((verb) => words.every((word) => verb.label.toLowerCase().includes(word)));
+  return list.filter((verb) => verb.always || words.every((word) => verb.label.toLowerCase().includes(word)));
 }

@@ -38,6 +38,11 @@ export function t(key: Key, params?: Words): string {
 
 type PluralStem<K> = K extends `${infer Stem}_one` ? Stem : never;
 
+/** The texts themselves, holes and all, for the shell, which fills them. */
+export function wordsFor(keys: readonly Key[]): Record<string, string> {
+  return Object.fromEntries(keys.map((key) => [key, words[key]]));
+}
+
 /** Picks `key_one` or `key_other` by the language's rules; `{n}` is the number. */
 export function tn(stem: PluralStem<Key>, n: number, params?: Words): string {
   const key = `${stem}_${plural.select(n) === "one" ? "one" : "other"}` as Key;
