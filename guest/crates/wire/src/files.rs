@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Name of the filesystem device that has the shared folders.
 pub const SHARES_TAG: &str = "cubby-shares";
 
+/// Attribute of the device's root: the shared folders' paths, one a line.
+pub const SHARES_ATTRIBUTE: &str = "user.cubby.shares";
+
 /// Most changes in one [`ToGuest::Repeat`].
 pub const MAX_CHANGES: usize = 64;
 

@@ -321,3 +321,6 @@ fn sized(value: Vec<u8>, room: u32) -> Result<Reply> {
         _ => Ok(Reply::Bytes(value)),
     }
 }
+
+#[cfg(test)]
+mod tests;

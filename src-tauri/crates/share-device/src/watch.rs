@@ -285,3 +285,6 @@ fn handle_of(dir: &OwnedFd) -> Option<Handle> {
     key.extend_from_slice(handle.handle.get(..handle.bytes as usize)?);
     Some(key)
 }
+
+#[cfg(test)]
+mod tests;

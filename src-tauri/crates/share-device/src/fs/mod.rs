@@ -293,3 +293,6 @@ fn is_regular(stat: &Statx) -> bool {
     u32::from(stat.stx_mode) & libc::S_IFMT == libc::S_IFREG
 }
 
+
+#[cfg(test)]
+mod tests;

@@ -3,17 +3,23 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use cubby_wire::files::SHARES_ATTRIBUTE;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
 use super::attr::is_ours;
 use super::{Fs, Result};
+use crate::abi::ROOT_ID;
 
 /// Source: `XATTR_SIZE_MAX` and `XATTR_LIST_MAX`, include/uapi/linux/limits.h.
 const MAX_BYTES: usize = 65536;
 
 impl Fs {
     pub fn get_xattr(&self, id: u64, name: &OsStr) -> Result<Vec<u8>> {
+        if id == ROOT_ID && name == SHARES_ATTRIBUTE {
+            let paths = self.folders.iter().filter_map(|path| path.to_str()).filter(|path| !path.contains('\n'));
+            return Ok(paths.collect::<Vec<_>>().join("\n").into_bytes());
+        }
         if !is_users(name) {
             return Err(Errno::NODATA);
         }
