@@ -54,6 +54,9 @@ pub fn probe(program: &Program, arch: Arch, kernel_path: &Path, accelerator: Acc
     args.0
 }
 
+/// Why the size: QEMU's own bound for translated code is a gibibyte, which is never given back.
+const TCG: &str = "tcg,thread=multi,tb-size=64";
+
 #[derive(Default)]
 struct Args(Vec<OsString>);
 
@@ -89,7 +92,7 @@ fn base(args: &mut Args, program: &Program, arch: Arch, accelerator: Accelerator
         // Why: SeaBIOS spends a fifth of the boot under TCG on devices that we do not have.
         args.pair("-bios", QBOOT);
     }
-    args.pair("-accel", if accelerator == Accelerator::Kvm { "kvm" } else { "tcg,thread=multi" });
+    args.pair("-accel", if accelerator == Accelerator::Kvm { "kvm" } else { TCG });
     args.pair("-cpu", processor(arch, accelerator));
 }
 
@@ -268,7 +271,7 @@ mod tests {
     fn the_accelerator_decides_the_cpu() {
         assert_eq!(values(&args(Accelerator::Kvm), "-accel"), ["kvm"]);
         assert_eq!(values(&args(Accelerator::Kvm), "-cpu"), ["host"]);
-        assert_eq!(values(&args(Accelerator::Tcg), "-accel"), ["tcg,thread=multi"]);
+        assert_eq!(values(&args(Accelerator::Tcg), "-accel"), ["tcg,thread=multi,tb-size=64"]);
         assert_eq!(values(&args(Accelerator::Tcg), "-cpu"), ["max"]);
     }
 
