@@ -137,7 +137,7 @@ fn request(rootfs: &Path, key: &str, case: Case) -> Result<Spawn> {
     } else {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let rootfs = rustix::mount::open_tree(CWD, rootfs, flags)?;
-        Target::Container { rootfs, join: Vec::new(), init: false }
+        Target::Container { rootfs, join: Vec::new(), mounts: Vec::new(), init: false }
     };
     Ok(Spawn {
         key: key.into(),

@@ -29,9 +29,12 @@ mod packet;
 mod plan;
 mod protocol;
 pub mod seccomp;
+mod shared_mount;
 mod sys;
 mod types;
 
 pub use client::{Runtime, signal};
 pub use error::{RuntimeError, SpawnError};
+pub use plan::CAPABILITIES;
+pub use shared_mount::shared_mount;
 pub use types::{ExitStatus, Exited, Kept, Namespace, NamespaceKind, Spawn, Spawned, Stdio, Target, WinSize};

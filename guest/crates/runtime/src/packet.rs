@@ -17,8 +17,8 @@ use rustix::net::{
 const INLINE_MAX: usize = 48 * 1024;
 /// No spec is this big; whoever sends more is not us.
 const MESSAGE_MAX: u64 = 16 * 1024 * 1024;
-/// Descriptors per message: rootfs, stdio and the namespaces there are.
-pub(crate) const FDS_MAX: usize = 16;
+/// Descriptors per message: rootfs, stdio, the namespaces there are, detached mounts. The kernel's own limit is 253.
+pub(crate) const FDS_MAX: usize = 64;
 
 /// A message ready to be sent, as often as the socket says "not now".
 #[derive(Debug)]

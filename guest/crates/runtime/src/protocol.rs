@@ -29,7 +29,7 @@ pub(crate) struct Request {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Verb {
-    /// Descriptors: rootfs and joined namespaces in the plan's order. Blobs: notes, seccomp program (may be empty).
+    /// Descriptors: rootfs, joined namespaces in the plan's order, detached mounts. Blobs: notes, seccomp program (may be empty).
     Spawn(Box<Plan>),
     Adopt,
     Release {

@@ -441,6 +441,12 @@ pub(crate) fn trim_heap() {
     };
 }
 
+/// Root and working directory of this thread become its own.
+pub(crate) fn own_directories() -> io::Result<()> {
+    // SAFETY: the danger is in descriptor tables that differ between threads; ours stays shared.
+    Ok(unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS)? })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

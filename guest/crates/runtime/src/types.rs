@@ -39,6 +39,9 @@ pub enum Target {
         /// Namespaces to join rather than create. They win over the spec's; the spec's `path`s are honoured too.
         /// A namespace kind that is neither here nor in the spec is shared with the keeper.
         join: Vec<Namespace>,
+        /// Detached mounts that the spec's mounts of type `detached` name by their place in this list (`source: "0"`);
+        /// fresh ones for every start, as the rootfs. Their option `subpath=…` mounts a part of them.
+        mounts: Vec<OwnedFd>,
         /// Run a tiny reaping, signal-forwarding pid 1 in front of the program (`--init`).
         init: bool,
     },

@@ -56,6 +56,11 @@ impl Hierarchies {
         }
     }
 
+    /// Where a v1 controller is mounted.
+    pub fn v1_root(&self, controller: &str) -> Option<&Path> {
+        self.v1.iter().find(|one| one.controllers.iter().any(|name| name == controller)).map(|one| one.root.as_path())
+    }
+
     /// The directory of a v1 controller.
     pub fn v1_dir<'a>(&self, path: &'a CgroupPath, controller: &str) -> Option<&'a Path> {
         let index = self.v1.iter().position(|one| one.controllers.iter().any(|name| name == controller))?;

@@ -9,6 +9,7 @@
 mod devices;
 mod files;
 mod hierarchy;
+mod oom;
 mod remove;
 mod resources;
 mod stats;
@@ -24,6 +25,7 @@ use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
 
 use hierarchy::Hierarchies;
+pub use oom::OomEvents;
 pub use stats::{IoStats, Stats};
 
 /// The directories a process is put into.
@@ -138,6 +140,22 @@ impl Cgroups {
         }
     }
 
+    /// Whether the kernel has a file of a controller's (v1), or the controller at all (v2: its files are never in the root).
+    pub fn has_file(&self, controller: &str, file: &str) -> bool {
+        match self.hierarchies.v1_root(controller) {
+            Some(root) => root.join(file).exists(),
+            None => self.hierarchies.v1.is_empty() && self.hierarchies.has(controller),
+        }
+    }
+
+    /// Removes what nobody uses below `parent`: containers' cgroups whose engine was killed and has no data any more.
+    /// Only what is older than `age`, because a new one is empty, too. Returns how many.
+    pub fn sweep(&self, parent: &str, age: Duration) -> usize {
+        let Ok(path) = relative("", parent) else { return 0 };
+        let path = self.hierarchies.path(&path);
+        path.v2.iter().chain(&path.v1).map(|dir| remove::abandoned(dir, age)).sum()
+    }
+
     fn at(&self, relative: &Path) -> Cgroup {
         Cgroup { path: self.hierarchies.path(relative), hierarchies: self.hierarchies.clone() }
     }
@@ -245,6 +263,17 @@ impl Cgroup {
             },
         };
         files::keyed(&file).ok().and_then(|all| files::find(&all, "oom_kill")).unwrap_or(0)
+    }
+
+    /// Tells when [`Cgroup::oom_kills`] grows. `None`: nothing here counts memory.
+    pub fn oom_events(&self) -> io::Result<Option<OomEvents>> {
+        if let Some(dir) = self.hierarchies.v1_dir(&self.path, "memory") {
+            return OomEvents::v1(dir).map(Some);
+        }
+        match &self.path.v2 {
+            Some(dir) if self.hierarchies.has("memory") => OomEvents::v2(dir).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// Waits (blocking, at most `patience`) until it is empty, then removes it with everything below. Nothing there: fine.

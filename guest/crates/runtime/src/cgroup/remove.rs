@@ -49,6 +49,23 @@ fn until_gone(dir: &Path, deadline: Instant) -> Result<(), CgroupError> {
     Ok(())
 }
 
+/// Removes the directories of containers in `parent` that are empty and older than `age`; returns how many.
+pub(super) fn abandoned(parent: &Path, age: Duration) -> usize {
+    let is_container = |dir: &Path| {
+        let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let is_old = |dir: &Path| {
+        let changed = std::fs::metadata(dir).and_then(|found| found.modified());
+        changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|since| since >= age))
+    };
+    // Below one in use nothing is touched, not even what is empty there.
+    let is_empty = |dir: &Path| files::pids_below(dir).is_ok_and(|pids| pids.is_empty());
+    let dirs = files::children(parent);
+    let left = dirs.iter().filter(|dir| is_container(dir) && is_old(dir) && is_empty(dir));
+    left.filter(|dir| matches!(tree(dir), Ok(true))).count()
+}
+
 /// Removes a tree from its leaves; `false`: something in it is in use.
 fn tree(dir: &Path) -> Result<bool, CgroupError> {
     match std::fs::remove_dir(dir) {

@@ -40,6 +40,7 @@ pub(crate) struct Birth {
     pub sync: RawFd,
     /// Container: the rootfs mount. Exec: the container's pidfd.
     pub place: RawFd,
+    /// Namespaces, then detached mounts.
     pub joined: Vec<RawFd>,
     /// Natively nothing outlives the keeper; in the guest the keeper is pid 1.
     pub die_with_parent: bool,
@@ -89,7 +90,7 @@ fn start(
     birth: &Birth,
     keeper: &Keeper,
     place: OwnedFd,
-    joined: Vec<OwnedFd>,
+    mut joined: Vec<OwnedFd>,
 ) -> Step<std::convert::Infallible> {
     sys::reset_signals();
     if birth.die_with_parent {
@@ -108,10 +109,11 @@ fn start(
     }
     let with_init = match &plan.target {
         TargetPlan::Container(container) => {
+            let detached = joined.split_off(container.join.len());
             namespaces::join(&container.join, &joined)?;
             drop(joined);
             namespaces::create_late(container.create)?;
-            mounts::build(plan, container, place, keeper)?;
+            mounts::build(plan, container, place, detached, keeper)?;
             container.init
         }
         TargetPlan::Exec { .. } => {

@@ -10,7 +10,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeF
 use super::resolve::{Make, Root};
 use super::{Keeper, Step, cover, devices, terminal};
 use crate::NamespaceKind;
-use crate::plan::{ContainerPlan, MountKind, MountPlan, Plan, Propagation, attr};
+use crate::plan::{ContainerPlan, MountKind, MountPlan, Plan, attr};
 use crate::protocol::Failure;
 use crate::sys::{self, MountAttr};
 
@@ -19,14 +19,22 @@ use crate::sys::{self, MountAttr};
 const ATTACH_POINT: &str = "/";
 
 /// Builds the whole tree and makes it the root.
-pub(super) fn build(plan: &Plan, container: &ContainerPlan, rootfs: OwnedFd, keeper: &Keeper) -> Step {
-    isolate(container)?;
+pub(super) fn build(
+    plan: &Plan,
+    container: &ContainerPlan,
+    rootfs: OwnedFd,
+    detached: Vec<OwnedFd>,
+    keeper: &Keeper,
+) -> Step {
+    let mut trees = binds(container)?;
+    isolate()?;
+    parts(container, detached, &mut trees)?;
     rustix::mount::move_mount(&rootfs, "", CWD, ATTACH_POINT, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .map_err(|err| Failure::setup("attach the root filesystem", err))?;
     let root = Root::new(rootfs);
     let mut late_readonly = Vec::new();
-    for mount in &container.mounts {
-        add(&root, mount, plan, container).map_err(|err| describe(mount, err))?;
+    for (mount, tree) in container.mounts.iter().zip(trees) {
+        add(&root, mount, tree, plan, container).map_err(|err| describe(mount, err))?;
         if is_dev(mount) && mount.set & attr::RDONLY != 0 {
             late_readonly.push(mount.destination.as_str());
         }
@@ -57,15 +65,53 @@ fn is_dev(mount: &MountPlan) -> bool {
     mount.destination.trim_end_matches('/') == "/dev"
 }
 
-/// Nothing we mount may reach the host. What the host mounts may reach us where the spec wants that.
-fn isolate(container: &ContainerPlan) -> Step {
-    let flags = match container.root_propagation {
-        Some(Propagation { kind: libc::MS_SHARED, .. }) => return Ok(()),
-        Some(Propagation { kind: libc::MS_SLAVE, .. }) => MountPropagationFlags::DOWNSTREAM,
-        _ => MountPropagationFlags::PRIVATE,
+/// One per mount, for those that come from elsewhere.
+type Trees = Vec<Option<OwnedFd>>;
+
+/// Copies of what is bound, while ours are still the host's mounts: copies stay with the host's as propagation wants.
+fn binds(container: &ContainerPlan) -> Step<Trees> {
+    let tree = |mount: &MountPlan| {
+        let MountKind::Bind { source, recursive } = &mount.kind else { return Ok(None) };
+        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        if *recursive {
+            flags |= OpenTreeFlags::AT_RECURSIVE;
+        }
+        rustix::mount::open_tree(CWD, source, flags).map(Some).map_err(|err| describe(mount, err.into()))
     };
-    rustix::mount::mount_change("/", flags | MountPropagationFlags::REC)
+    container.mounts.iter().map(tree).collect()
+}
+
+/// Nothing we mount or unmount may reach the host.
+fn isolate() -> Step {
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(|err| Failure::setup("make the mounts private", err))
+}
+
+/// Puts detached mounts in their places, or the parts of them that are wanted. Older kernels copy only what is attached, so
+/// those are for a moment, where everybody has a directory.
+fn parts(container: &ContainerPlan, detached: Vec<OwnedFd>, trees: &mut Trees) -> Step {
+    const PLACE: &str = "/proc";
+    let mut detached: Trees = detached.into_iter().map(Some).collect();
+    for (mount, slot) in container.mounts.iter().zip(trees) {
+        let MountKind::Detached { index, subpath } = &mount.kind else { continue };
+        let whole = detached.get_mut(*index).and_then(Option::take);
+        let whole = whole.ok_or_else(|| describe(mount, io::ErrorKind::NotFound.into()))?;
+        let Some(subpath) = subpath else {
+            *slot = Some(whole);
+            continue;
+        };
+        let cut = || -> io::Result<OwnedFd> {
+            rustix::mount::move_mount(&whole, "", CWD, PLACE, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+            let flags =
+                OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+            let part = Root::new(whole).open(subpath);
+            let part = part.and_then(|part| Ok(rustix::mount::open_tree(&part, "", flags)?));
+            rustix::mount::unmount(PLACE, UnmountFlags::DETACH)?;
+            part
+        };
+        *slot = Some(cut().map_err(|err| describe(mount, err))?);
+    }
+    Ok(())
 }
 
 /// Error in runc's words.
@@ -73,6 +119,7 @@ fn describe(mount: &MountPlan, err: io::Error) -> Failure {
     let (source, what) = match &mount.kind {
         MountKind::Bind { source, .. } => (source.as_str(), "bind"),
         MountKind::Filesystem { source, fstype, .. } => (source.as_str(), fstype.as_str()),
+        MountKind::Detached { subpath, .. } => (subpath.as_deref().unwrap_or_default(), "detached"),
         MountKind::Cgroup => ("cgroup", "cgroup"),
     };
     let to = &mount.destination;
@@ -80,9 +127,17 @@ fn describe(mount: &MountPlan, err: io::Error) -> Failure {
     Failure::setup(text, err)
 }
 
-fn add(root: &Root, mount: &MountPlan, plan: &Plan, container: &ContainerPlan) -> io::Result<()> {
+fn add(
+    root: &Root,
+    mount: &MountPlan,
+    tree: Option<OwnedFd>,
+    plan: &Plan,
+    container: &ContainerPlan,
+) -> io::Result<()> {
     match &mount.kind {
-        MountKind::Bind { source, recursive } => bind(root, mount, source, *recursive),
+        MountKind::Bind { .. } | MountKind::Detached { .. } => {
+            dress_and_attach(root, mount, tree.ok_or(io::ErrorKind::NotFound)?)
+        }
         MountKind::Filesystem { fstype, source, flags, data, copy_up } => {
             let wanted = Filesystem { fstype, source, flags: *flags, data };
             filesystem(root, mount, &wanted)?;
@@ -171,12 +226,8 @@ pub(super) fn set_on(root: &Root, path: &str, set: u64) -> io::Result<()> {
     sys::mount_setattr(root.open(path)?, false, MountAttr { set, ..MountAttr::default() })
 }
 
-fn bind(root: &Root, mount: &MountPlan, source: &str, recursive: bool) -> io::Result<()> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if recursive {
-        flags |= OpenTreeFlags::AT_RECURSIVE;
-    }
-    let tree = rustix::mount::open_tree(CWD, source, flags)?;
+/// Gives a detached tree its attributes and attaches it at the mount's destination.
+fn dress_and_attach(root: &Root, mount: &MountPlan, tree: OwnedFd) -> io::Result<()> {
     if mount.set_below | mount.clear_below != 0 {
         let attr = MountAttr { set: mount.set_below, clear: mount.clear_below, ..MountAttr::default() };
         sys::mount_setattr(&tree, true, attr)?;
@@ -233,16 +284,13 @@ fn enter(root: &Root, container: &ContainerPlan) -> Step {
         Ok(()) => {}
         Err(err) => return Err(Failure::setup("pivot_root", err)),
     }
-    // Now "." is the host's root, on top of ours. Unmounting must not reach the host.
-    if matches!(container.root_propagation, Some(Propagation { kind: libc::MS_SHARED, .. })) {
-        let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-        rustix::mount::mount_change(".", flags).map_err(step("separate from the host's mounts"))?;
-    }
+    // Now "." is the host's root, on top of ours; being private, it goes without anybody else's noticing.
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(step("unmount the host's root"))?;
     rustix::process::chdir("/").map_err(step("chdir /"))?;
     if let Some(propagation) = container.root_propagation {
         let attr = MountAttr { propagation: propagation.kind, ..MountAttr::default() };
-        sys::mount_setattr(root, true, attr).map_err(|err| Failure::setup("set root propagation", err))?;
+        sys::mount_setattr(root, propagation.recursive, attr)
+            .map_err(|err| Failure::setup("set root propagation", err))?;
     }
     if container.readonly_root {
         let attr = MountAttr { set: attr::RDONLY, ..MountAttr::default() };

@@ -121,12 +121,15 @@ impl Runtime {
 
     async fn start(&self, request: Spawn) -> Result<Spawned, SpawnError> {
         let Spawn { key, meta, spec, target, stdio, cgroup, seccomp } = request;
-        let (wanted, mut fds) = match target {
-            Target::Exec { container } => (Wanted::Exec { container }, Vec::new()),
-            Target::Container { rootfs, join, init } => (Wanted::Container { join, init }, vec![rootfs]),
+        let (wanted, mut fds, mounts) = match target {
+            Target::Exec { container } => (Wanted::Exec { container }, Vec::new(), Vec::new()),
+            Target::Container { rootfs, join, mounts, init } => {
+                (Wanted::Container { join, mounts: mounts.len(), init }, vec![rootfs], mounts)
+            }
         };
         let (plan, joined) = lower(&key, &spec, stdio, cgroup, wanted)?;
         fds.extend(joined.into_iter().map(|namespace| namespace.fd));
+        fds.extend(mounts);
         let filter = seccomp.as_ref().map_or(&[][..], |program| &program.bytes);
         let mut asked = self.ask_to_spawn(&key, plan, &[&meta, filter], fds).await?;
         let started = match asked.answer().await {

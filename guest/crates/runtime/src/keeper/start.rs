@@ -62,8 +62,8 @@ impl Keeper {
                 let mut fds = fds.into_iter();
                 let rootfs = fds.next().ok_or_else(|| invalid("no root filesystem"))?;
                 let joined: Vec<OwnedFd> = fds.collect();
-                if joined.len() != container.join.len() {
-                    return Err(invalid("namespaces and descriptors do not match"));
+                if joined.len() != container.join.len() + container.detached {
+                    return Err(invalid("namespaces, mounts and descriptors do not match"));
                 }
                 // The cgroup namespace is made by the child, once it is in its cgroups.
                 (rootfs, joined, container.create & !NamespaceKind::Cgroup.flag())

@@ -5,8 +5,8 @@ use std::fs::File;
 use oci_spec::runtime::{LinuxDeviceType, LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
 
-use super::mounts::{self, MountPlan, Propagation};
-use super::{invalid, text};
+use super::mounts::{self, MountKind, MountPlan, Propagation};
+use super::{invalid, sysctl, text};
 use crate::{Namespace, NamespaceKind, SpawnError};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub(crate) struct ContainerPlan {
     pub masked: Vec<String>,
     pub readonly: Vec<String>,
     pub init: bool,
+    /// Detached mounts, whose descriptors come after those of the namespaces.
+    #[serde(default)]
+    pub detached: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,7 @@ const DEFAULT_DEVICES: [(&str, u32, u32); 6] = [
 pub(super) fn lower(
     spec: &Spec,
     join: Vec<Namespace>,
+    detached: usize,
     init: bool,
 ) -> Result<(ContainerPlan, Vec<Namespace>), SpawnError> {
     let linux = spec.linux().as_ref().ok_or_else(|| invalid("the spec has no linux section"))?;
@@ -62,7 +66,7 @@ pub(super) fn lower(
         join: joined.iter().map(|namespace| namespace.kind).collect(),
         hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
         domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
-        sysctl: sysctls(spec)?,
+        sysctl: sysctl::lower(spec, create | joined.iter().fold(0, |flags, joined| flags | joined.kind.flag()))?,
         root_propagation: match linux.rootfs_propagation().as_deref() {
             None | Some("") => None,
             Some(name) => Some(mounts::root_propagation(name)?),
@@ -73,7 +77,12 @@ pub(super) fn lower(
         masked: paths(linux.masked_paths()),
         readonly: paths(linux.readonly_paths()),
         init,
+        detached,
     };
+    let is_missing = |mount: &MountPlan| matches!(mount.kind, MountKind::Detached { index, .. } if index >= detached);
+    if let Some(missing) = plan.mounts.iter().find(|mount| is_missing(mount)) {
+        return Err(invalid(format!("the detached mount for {} is missing", missing.destination)));
+    }
     if plan.hostname.is_some() && (create | joined_flags(&plan.join)) & NamespaceKind::Uts.flag() == 0 {
         return Err(invalid("unable to set hostname without a private UTS namespace"));
     }
@@ -117,22 +126,6 @@ fn namespaces(spec: &Spec, mut joined: Vec<Namespace>) -> Result<(u64, Vec<Names
         }
     }
     Ok((create, joined))
-}
-
-/// `a.b.c` or `a/b/c` to a path below /proc/sys. With slashes a dot stays a dot (`net/ipv4/conf/eth0.1/…`).
-fn sysctls(spec: &Spec) -> Result<Vec<(String, String)>, SpawnError> {
-    let mut all = Vec::new();
-    let wanted = spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
-    for (name, value) in wanted.into_iter().flatten() {
-        let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
-        let escapes = path.split('/').any(|part| matches!(part, "" | "." | ".."));
-        if escapes || path.contains('\0') {
-            return Err(invalid(format!("sysctl \"{name}\" is not valid")));
-        }
-        all.push((path, value.clone()));
-    }
-    all.sort();
-    Ok(all)
 }
 
 fn devices(spec: &Spec) -> Result<Vec<DevicePlan>, SpawnError> {
@@ -195,32 +188,41 @@ mod tests {
 
     #[test]
     fn a_mount_namespace_is_always_private() {
-        let (plan, _) = lower(&spec(&[], &[LinuxNamespaceType::Uts]), Vec::new(), false).unwrap();
+        let (plan, _) = lower(&spec(&[], &[LinuxNamespaceType::Uts]), Vec::new(), 0, false).unwrap();
         assert_eq!(plan.create, (libc::CLONE_NEWNS | libc::CLONE_NEWUTS) as u64);
-        assert!(lower(&spec(&[], &[]), Vec::new(), false).is_err(), "hostname of the host");
+        assert!(lower(&spec(&[], &[]), Vec::new(), 0, false).is_err(), "hostname of the host");
     }
 
     #[test]
     fn joined_namespaces_are_not_created() {
         let uts = Namespace { kind: NamespaceKind::Uts, fd: File::open("/proc/self/ns/uts").unwrap().into() };
-        let (plan, joined) = lower(&spec(&[], &[LinuxNamespaceType::Uts]), vec![uts], false).unwrap();
+        let (plan, joined) = lower(&spec(&[], &[LinuxNamespaceType::Uts]), vec![uts], 0, false).unwrap();
         assert_eq!(plan.create, libc::CLONE_NEWNS as u64);
         assert_eq!((plan.join.len(), joined.len()), (1, 1));
     }
 
     #[test]
-    fn sysctl_names_cannot_escape() {
-        let uts = [LinuxNamespaceType::Uts];
-        let (plan, _) = lower(&spec(&[("net.ipv4.ip_forward", "1")], &uts), Vec::new(), false).unwrap();
+    fn sysctl_names_cannot_escape_and_stay_in_the_containers_namespaces() {
+        use LinuxNamespaceType::{Ipc, Network, Uts};
+        let own = [Uts, Network, Ipc];
+        let (plan, _) = lower(&spec(&[("net.ipv4.ip_forward", "1")], &own), Vec::new(), 0, false).unwrap();
         assert_eq!(plan.sysctl, [("net/ipv4/ip_forward".to_owned(), "1".to_owned())]);
-        for bad in ["../etc/passwd", "net/../../x", "/etc/passwd", ""] {
-            assert!(lower(&spec(&[(bad, "1")], &uts), Vec::new(), false).is_err(), "{bad}");
+        for bad in ["../etc/passwd", "net/../../x", "/etc/passwd", "", "kernel.panic", "vm.swappiness"] {
+            assert!(lower(&spec(&[(bad, "1")], &own), Vec::new(), 0, false).is_err(), "{bad}");
+        }
+        for (name, message) in [
+            ("net.core.somaxconn", "sysctl \"net.core.somaxconn\" is not allowed in the hosts network namespace"),
+            ("kernel.shmmax", "sysctl \"kernel.shmmax\" is not allowed in the hosts ipc namespace"),
+            ("kernel.panic", "sysctl \"kernel.panic\" is not in a separate kernel namespace"),
+        ] {
+            let error = lower(&spec(&[(name, "1")], &[Uts]), Vec::new(), 0, false).unwrap_err();
+            assert_eq!(error.to_string(), message);
         }
     }
 
     #[test]
     fn the_spec_overrides_default_devices() {
-        let (plan, _) = lower(&spec(&[], &[LinuxNamespaceType::Uts]), Vec::new(), false).unwrap();
+        let (plan, _) = lower(&spec(&[], &[LinuxNamespaceType::Uts]), Vec::new(), 0, false).unwrap();
         let null: Vec<_> = plan.devices.iter().filter(|d| d.path == "/dev/null").collect();
         assert_eq!(null.len(), 1);
         assert_eq!(null[0].mode, libc::S_IFCHR | 0o600);

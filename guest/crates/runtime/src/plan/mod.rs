@@ -5,11 +5,13 @@
 mod container;
 mod mounts;
 mod process;
+mod sysctl;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use container::{ContainerPlan, DevicePlan};
-pub(crate) use mounts::{MountKind, MountPlan, Propagation, attr};
+pub(crate) use mounts::{MountKind, MountPlan, attr};
+pub use process::CAPABILITIES;
 pub(crate) use process::ProcessPlan;
 
 use crate::cgroup::CgroupPath;
@@ -76,8 +78,8 @@ pub(crate) fn lower(
     let process = process::lower(process)?;
     let (target, joined) = match target {
         Wanted::Exec { container } => (TargetPlan::Exec { container }, Vec::new()),
-        Wanted::Container { join, init } => {
-            let (plan, joined) = container::lower(spec, join, init)?;
+        Wanted::Container { join, mounts, init } => {
+            let (plan, joined) = container::lower(spec, join, mounts, init)?;
             (TargetPlan::Container(Box::new(plan)), joined)
         }
     };
@@ -85,8 +87,8 @@ pub(crate) fn lower(
     Ok((plan, joined))
 }
 
-/// [`crate::Target`] without the rootfs descriptor.
+/// [`crate::Target`] without the descriptors of mounts.
 pub(crate) enum Wanted {
-    Container { join: Vec<Namespace>, init: bool },
+    Container { join: Vec<Namespace>, mounts: usize, init: bool },
     Exec { container: String },
 }

@@ -36,6 +36,11 @@ pub(crate) enum MountKind {
         /// Start with what the image has there (tmpfs only).
         copy_up: bool,
     },
+    /// A mount that comes as a descriptor, or what lies at `subpath` in it.
+    Detached {
+        index: usize,
+        subpath: Option<String>,
+    },
     /// The container's own view of the cgroup hierarchy, whichever version that is.
     Cgroup,
 }
@@ -112,10 +117,9 @@ fn superblock_flag(option: &str) -> Option<u64> {
     })
 }
 
-/// Root filesystem propagation of the spec ("private", "rslave", …): always applied recursively.
+/// Root filesystem propagation of the spec ("shared", "rslave", …).
 pub(super) fn root_propagation(name: &str) -> Result<Propagation, SpawnError> {
-    let found = propagation(name).ok_or_else(|| invalid(format!("rootfsPropagation={name} is not supported")))?;
-    Ok(Propagation { recursive: true, ..found })
+    propagation(name).ok_or_else(|| invalid(format!("rootfsPropagation={name} is not supported")))
 }
 
 pub(super) fn lower(mount: &Mount) -> Result<MountPlan, SpawnError> {
@@ -171,6 +175,11 @@ pub(super) fn lower(mount: &Mount) -> Result<MountPlan, SpawnError> {
         MountKind::Bind { source, recursive }
     } else if matches!(fstype, "cgroup" | "cgroup2") {
         MountKind::Cgroup
+    } else if fstype == "detached" {
+        let index = source.as_deref().and_then(|index| index.parse().ok());
+        let index = index.ok_or_else(|| invalid(format!("detached mount at {} has no number", plan.destination)))?;
+        let subpath = data.iter().find_map(|option| option.strip_prefix("subpath=")).map(str::to_owned);
+        MountKind::Detached { index, subpath }
     } else {
         MountKind::Filesystem {
             fstype: fstype.to_owned(),
@@ -216,6 +225,17 @@ mod tests {
         assert_eq!(mount("bind", &["ro", "rw"]).unwrap().set, 0);
         let plan = mount("bind", &["noatime", "strictatime"]).unwrap();
         assert_eq!((plan.set, plan.clear & attr::ATIME), (attr::STRICTATIME, attr::ATIME));
+    }
+
+    #[test]
+    fn detached_mounts_are_named_by_number() {
+        let option = |options: &[&str]| options.iter().map(|&o| o.to_owned()).collect::<Vec<_>>();
+        let build = |source: &str| {
+            MountBuilder::default().destination("/m").typ("detached").source(source).options(option(&["subpath=a/b"]))
+        };
+        let plan = lower(&build("1").build().unwrap()).unwrap();
+        assert_eq!(plan.kind, MountKind::Detached { index: 1, subpath: Some("a/b".into()) });
+        assert!(lower(&build("one").build().unwrap()).is_err());
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) struct RlimitPlan {
 }
 
 /// In the order of their numbers.
-const CAPABILITIES: [&str; 41] = [
+pub const CAPABILITIES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",
