@@ -131,7 +131,7 @@ fn true_events(docker: &Docker, folders: &Folders) {
     step("echo more >> file", "CLOSE_WRITE file", &["MODIFY file", "CLOSE_WRITE file"]);
     step("mv file name", "MOVED_TO name", &["MOVED_FROM file", "MOVED_TO name"]);
     step("chmod 600 name", "ATTRIB name", &["ATTRIB name"]);
-    step("mv name dir/", "DELETE name", &["DELETE name"]);
+    step("mv name dir/", "MOVED_FROM name", &["MOVED_FROM name"]);
     step("rm dir/name; rmdir dir", "DELETE,ISDIR dir", &["DELETE,ISDIR dir"]);
     let own = inside(docker, folders, "echo own > /x/watched/own && rm /x/watched/own");
     own.ok();
