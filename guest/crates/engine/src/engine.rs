@@ -18,6 +18,9 @@ use crate::{
     volumes::Volumes,
 };
 
+/// An empty cgroup of a container's that is this old is nobody's: a start fills its own within milliseconds.
+const ABANDONED: std::time::Duration = std::time::Duration::from_secs(600);
+
 /// What the engine is told at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -84,7 +87,10 @@ impl Engine {
             publisher,
         })
         .await?;
-        Ok(Arc::new(Self { config, state, events, images, networks, volumes, containers, id, host }))
+        Self::sweep_builds(&config.data_root);
+        let engine = Self { config, state, events, images, networks, volumes, containers, id, host };
+        engine.sweep_build_steps();
+        Ok(Arc::new(engine))
     }
 
     /// The machine the engine runs on.
@@ -127,7 +133,14 @@ async fn runtime(config: &Config) -> Result<Runtime> {
 fn cgroups(config: &Config) -> Result<Cgroups> {
     let cgroups = Cgroups::detect().map_err(|source| Error::system("look at the control groups", source))?;
     // Why: the guest is ours and its kernel can restrict devices; a machine of somebody else's may not let us.
-    Ok(if config.in_guest { cgroups } else { cgroups.tolerating_free_devices() })
+    if config.in_guest {
+        return Ok(cgroups);
+    }
+    match cgroups.sweep(crate::containers::CGROUP_PARENT, ABANDONED) {
+        0 => {}
+        count => tracing::info!(count, "removed cgroups that killed engines left"),
+    }
+    Ok(cgroups.tolerating_free_devices())
 }
 
 fn identity(state: &State) -> Result<String> {

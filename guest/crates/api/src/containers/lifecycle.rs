@@ -100,6 +100,11 @@ pub fn size(query: &Query) -> Result<(u16, u16), ApiError> {
     Ok((side("h", "height")?, side("w", "width")?))
 }
 
+/// `DELETE /containers/parent/alias`: names of links have a slash.
+pub async fn remove_linked(app: App, Path((parent, alias)): Path<(String, String)>, query: Query) -> Done {
+    remove(app, Path(format!("{parent}/{alias}")), query).await
+}
+
 pub async fn remove(State(engine): App, Path(id): Path<String>, query: Query) -> Done {
     let options = RemoveOptions { force: query.flag("force"), volumes: query.flag("v"), link: query.flag("link") };
     finish(async move { engine.containers.remove(&id, options).await }).await

@@ -29,6 +29,7 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/containers/create", post(create::create))
         .route("/containers/prune", post(lifecycle::prune))
         .route("/containers/{id}", delete(lifecycle::remove))
+        .route("/containers/{id}/{alias}", delete(lifecycle::remove_linked))
         .route("/containers/{id}/json", get(inspect::inspect))
         .route("/containers/{id}/logs", get(logs::logs))
         .route("/containers/{id}/stats", get(stats::stats))
@@ -48,4 +49,6 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/containers/{id}/wait", post(wait::wait))
         .route("/containers/{id}/attach", post(attach::attach))
         .route("/containers/{id}/attach/ws", get(websocket::attach))
+        // Ours: what Docker's API has no request for.
+        .route("/cubby/containers/{id}/files", get(archive::directory))
 }

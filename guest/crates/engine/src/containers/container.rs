@@ -33,6 +33,8 @@ pub struct Live {
     pub publication: Option<Publication>,
     /// The health checks' task ends when this is dropped.
     pub health: Option<watch::Sender<()>>,
+    /// Tells of processes killed for lack of memory.
+    pub oom: Option<Arc<super::oom::Watch>>,
 }
 
 /// See the module's documentation.

@@ -31,9 +31,10 @@ impl Containers {
             warnings.extend(self.platform_warning(image));
         }
         let (path, args) = command(&mut config)?;
-        LogOptions::parse(&host.log_config)?;
+        LogOptions::check(&host.log_config)?;
         if host.storage_opt.as_ref().is_some_and(|options| !options.is_empty()) {
-            return Err(Error::invalid(
+            // Why not invalid: to dockerd it is the storage's failure, not the request's.
+            return Err(Error::internal(
                 "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
             ));
         }
@@ -44,6 +45,7 @@ impl Containers {
             host.readonly_paths = Some(defaults::readonly_paths());
         }
         let networks = networks(&config, &host, networking_config.endpoints)?;
+        let links = self.links_of(&host)?;
         let id = random_id()?;
         if config.hostname.is_empty() {
             config.hostname = match host.network_mode.as_str() {
@@ -66,6 +68,8 @@ impl Containers {
             networks,
             ports: BTreeMap::new(),
             sandbox_key: String::new(),
+            links,
+            linked_env: Vec::new(),
             started_before: false,
             manually_stopped: false,
             starting: false,

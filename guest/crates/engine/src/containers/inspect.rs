@@ -44,7 +44,7 @@ impl Containers {
         };
         let mounts: Vec<_> = record.mounts.iter().map(|mount| &mount.point).collect();
         let mut host = record.host_config.clone();
-        host.links = None;
+        host.links = self.shown_links(record);
         json!({
             "Id": record.id,
             "Created": rfc3339_nano(record.created),

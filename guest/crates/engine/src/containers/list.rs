@@ -119,6 +119,10 @@ impl Containers {
         let now = SystemTime::now();
         let mut list: Vec<Summary> =
             chosen.iter().map(|record| summary(record, self.shown_image(record), now, options.annotations)).collect();
+        let mut further = self.link_names();
+        for line in &mut list {
+            line.names.extend(further.remove(&line.id).unwrap_or_default());
+        }
         if options.size {
             let me = self.me();
             let sizes =
@@ -332,7 +336,7 @@ pub(super) fn unix_seconds(at: SystemTime) -> i64 {
     at.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
-fn command(record: &Record) -> String {
+pub(super) fn command(record: &Record) -> String {
     let quoted = record.args.iter().map(|word| if word.contains(' ') { format!("'{word}'") } else { word.clone() });
     std::iter::once(record.path.clone()).chain(quoted).collect::<Vec<_>>().join(" ")
 }

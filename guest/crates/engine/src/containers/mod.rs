@@ -20,30 +20,35 @@ mod attach;
 mod changes;
 mod container;
 mod create;
+mod directory;
 mod disk;
 mod export;
-mod files;
+pub(crate) mod files;
 mod health;
 mod inspect;
 mod kill;
+mod links;
 mod list;
 mod logs;
 pub mod model;
 mod monitor;
-mod mounts;
+pub(crate) mod mounts;
 mod names;
 mod neighbours;
 mod netfiles;
+mod oom;
 mod pause;
 mod ports;
+mod propagation;
 mod prune;
 mod remove;
 mod rename;
 mod resize;
 mod restart;
 mod restore;
-mod signals;
-mod sources;
+mod sharing;
+pub(crate) mod signals;
+pub(crate) mod sources;
 mod spec;
 mod start;
 mod stats;
@@ -65,6 +70,7 @@ use std::{
 use cubby_runtime::{Runtime, cgroup::Cgroups};
 
 pub use archive::{ArchiveRead, ArchiveWrite, PathStat};
+pub use directory::{DirectoryEntry, DirectoryListing};
 pub use attach::{AttachOptions, Attached};
 pub use changes::Change;
 pub use container::Container;
@@ -97,7 +103,7 @@ use table::Table;
 
 pub(crate) use resize::resize as resize_terminal;
 pub(crate) use spec::{ProcessWish, Security, environment, override_environment, process as process_of};
-pub(crate) use start::start_failure;
+pub(crate) use start::{CGROUP_PARENT, start_failure};
 
 const KIND: &str = "container";
 
@@ -159,7 +165,11 @@ impl Containers {
     /// # Errors
     /// `No such container: …`.
     pub fn find(&self, name_or_id: &str) -> Result<Arc<Container>> {
-        self.table().find(name_or_id)
+        let found = self.table().find(name_or_id);
+        match found {
+            Err(error) if name_or_id.contains('/') => self.linked(name_or_id).ok_or(error),
+            found => found,
+        }
     }
 
     /// Every container as of now, newest first.

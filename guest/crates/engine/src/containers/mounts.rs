@@ -11,7 +11,10 @@ use super::{
     model::{BindOptions, DriverConfig, MountPoint, MountRecord, MountSpec, Record, VolumeOptions},
     random_id,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    host_files,
+};
 
 const PROPAGATIONS: &[&str] = &["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 const DEFAULT_PROPAGATION: &str = "rprivate";
@@ -275,15 +278,17 @@ impl Containers {
                 return duplicate(&target);
             }
             taken.push(target);
+            self.check_host_source(&mount)?;
             put(&mut mounts, self.pinned(mount)?);
         }
         for spec in host.mounts.iter().flatten() {
-            check_spec(spec, true)?;
+            check_spec(spec, !self.parts.config.in_guest)?;
             let mount = resolve(spec.clone());
             if taken.contains(&mount.point.destination) {
                 return duplicate(&spec.target);
             }
             taken.push(mount.point.destination.clone());
+            self.check_host_source(&mount)?;
             put(&mut mounts, self.pinned(mount)?);
         }
         for target in record.config.volumes.iter().flatten().map(|(target, _)| clean(target)) {
@@ -295,6 +300,17 @@ impl Containers {
             }
         }
         Ok(mounts)
+    }
+
+    /// In the guest a bind's source is on the host: one that is not shared, or not there, is told now.
+    fn check_host_source(&self, mount: &MountRecord) -> Result<()> {
+        if !self.parts.config.in_guest || mount.point.kind != "bind" {
+            return Ok(());
+        }
+        match host_files::find(&mount.point.source)? {
+            None if !mount.create_source => Err(no_bind_source(&mount.point.source)),
+            _ => Ok(()),
+        }
     }
 
     fn volumes_from(&self, text: &str) -> Result<Vec<MountRecord>> {
@@ -323,8 +339,8 @@ impl Containers {
                 mount.point.name = random_id()?;
             }
             "image" => {
-                self.parts.images.find(&mount.spec.source)?;
-                return Err(Error::not_implemented("image mounts are not supported yet"));
+                // Why the id: what the name means may change before the start.
+                mount.spec.source = self.parts.images.find(&mount.spec.source)?.id.to_string();
             }
             _ => {}
         }
@@ -388,6 +404,11 @@ impl Containers {
             }
         }
     }
+}
+
+/// As dockerd, of a source that nobody is to make.
+pub(super) fn no_bind_source(path: &str) -> Error {
+    Error::invalid(format!("invalid mount config for type \"bind\": bind source path does not exist: {path}"))
 }
 
 /// A later mount takes an earlier one's place.

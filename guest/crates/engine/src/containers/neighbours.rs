@@ -3,7 +3,11 @@
 use bollard_stubs::models::EndpointSettings;
 use cubby_image::Digest;
 
-use super::{Containers, model::Record, start::reshape};
+use super::{
+    Containers,
+    model::{MountRecord, Record},
+    start::reshape,
+};
 use crate::{
     error::Result,
     images::{ImageUse, ImageUsers},
@@ -54,7 +58,10 @@ impl ImageUsers for Containers {
     fn using(&self, image_id: &Digest) -> Vec<ImageUse> {
         let wanted = image_id.to_string();
         let table = self.table();
-        let using = table.all().map(|container| container.record()).filter(|record| record.image_id == wanted);
+        let using = table.all().map(|container| container.record()).filter(|record| {
+            let mounted = |mount: &MountRecord| mount.point.kind == "image" && mount.spec.source == wanted;
+            record.image_id == wanted || record.mounts.iter().any(mounted)
+        });
         using.map(|record| ImageUse { container_id: record.id.clone(), running: record.state.running }).collect()
     }
 }

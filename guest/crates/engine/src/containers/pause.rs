@@ -25,7 +25,13 @@ impl Containers {
         freezer(&container, Cgroup::freeze)
             .await
             .map_err(|source| Error::system(format!("cannot pause container {}", container.id), source))?;
-        let record = self.note(&container, |record| record.state.paused = true);
+        let record = self.note(&container, |record| {
+            record.state.paused = true;
+            // As dockerd: nobody looks now, so nobody may call it healthy.
+            if let Some(health) = &mut record.state.health {
+                health.status = "unhealthy".to_owned();
+            }
+        });
         self.event(&record, "pause", &[]);
         Ok(())
     }

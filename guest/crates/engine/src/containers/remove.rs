@@ -19,7 +19,7 @@ impl Containers {
     pub async fn remove(&self, name: &str, options: RemoveOptions) -> Result<()> {
         let container = self.find(name)?;
         if options.link {
-            return Err(Error::invalid("Conflict, cannot remove the default link name of the container"));
+            return self.remove_link(name);
         }
         self.remove_named(&container, name, options).await
     }

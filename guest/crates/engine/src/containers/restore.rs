@@ -18,7 +18,7 @@ use super::{
     model::{PortMap, Record},
     ports,
     remove::RemoveOptions,
-    start::{CGROUP_PARENT, reshape},
+    start::{cgroup_parent, reshape},
 };
 use crate::{
     error::{Error, Result},
@@ -166,7 +166,7 @@ impl Containers {
         };
         let ended = kept.exited.is_some();
         let netns = (!ended).then(|| Namespace::of(&kept.process.pidfd, NamespaceKind::Network).ok()).flatten();
-        let cgroup = match self.parts.cgroups.open(CGROUP_PARENT, &record.id) {
+        let cgroup = match self.parts.cgroups.open(cgroup_parent(record), &record.id) {
             Ok(cgroup) => cgroup,
             Err(error) => {
                 tracing::error!(container_id = record.id, err = %error, "no cgroup of a running container");
@@ -183,6 +183,7 @@ impl Containers {
         if !ended {
             self.rejoin(record, netns.map(|namespace| namespace.fd)).await;
             self.republish(container, record).await;
+            self.watch_oom(container);
             self.watch_health(container);
         }
         self.watch_exit(container.clone());
@@ -201,7 +202,7 @@ impl Containers {
             netns,
             endpoints: endpoints.filter_map(|(name, endpoint)| Some((name.clone(), reshape(endpoint)?))).collect(),
             dns: Dns { servers: list(&host.dns), search: list(&host.dns_search), options: list(&host.dns_options) },
-            links: list(&host.links),
+            links: self.link_texts(record),
         };
         if let Err(error) = self.parts.networks.rejoin(rejoin).await {
             tracing::error!(container_id = record.id, err = %error, "a running container lost its place in the network");

@@ -21,15 +21,11 @@ pub(super) async fn ready(mount: &MountRecord, volume: Option<PathBuf>) -> Resul
             let source = if subpath.is_empty() { root } else { below(&root, subpath)? };
             Ok(bind(&mount, source))
         }
-        "image" => Err(Error::not_implemented("image mounts are not supported yet")),
         _ => {
             let source = PathBuf::from(&mount.point.source);
             if !source.exists() {
                 if !mount.create_source {
-                    return Err(Error::invalid(format!(
-                        "invalid mount config for type \"bind\": bind source path does not exist: {}",
-                        mount.point.source
-                    )));
+                    return Err(super::mounts::no_bind_source(&mount.point.source));
                 }
                 std::fs::create_dir_all(&source).map_err(|error| {
                     Error::system(format!("error while creating mount source path '{}'", mount.point.source), error)
@@ -41,7 +37,7 @@ pub(super) async fn ready(mount: &MountRecord, volume: Option<PathBuf>) -> Resul
     made.await.map_err(|error| Error::internal(format!("mount: {error}")))?
 }
 
-fn bind(mount: &MountRecord, source: PathBuf) -> ReadyMount {
+pub(super) fn bind(mount: &MountRecord, source: PathBuf) -> ReadyMount {
     let options = mount.spec.bind_options.clone().unwrap_or_default();
     ReadyMount::Bind {
         source,
@@ -131,7 +127,7 @@ pub(super) fn tmpfs(target: &str, asked: &str) -> Result<ReadyMount> {
 }
 
 /// `mkdir -p` below a root, no link followed out of it.
-pub(super) fn make_directories(root: impl AsFd, path: &str) -> std::io::Result<()> {
+pub(crate) fn make_directories(root: impl AsFd, path: &str) -> std::io::Result<()> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     if openat2(root.as_fd(), path, flags, Mode::empty(), resolve).is_ok() {

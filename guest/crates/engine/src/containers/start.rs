@@ -17,19 +17,27 @@ use super::{
     model::{Endpoint, PortMap, Record},
     netfiles, ports,
     remove::RemoveOptions,
-    spec::{self, Context, FileMounts, ReadyMount, Security},
+    sharing::Mounts,
+    spec::{self, Context, FileMounts, Security},
     streams,
     users::{Accounts, User},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    logs::{Log, LogOptions},
+    logs::{Log, LogOptions, Subject},
     networks::{Dns, Join, Joined, NetworkMode},
     ports::Publication,
 };
 
-/// The parent of every container's cgroup.
-pub(super) const CGROUP_PARENT: &str = "cubby";
+/// The parent of containers' cgroups, unless they ask for another.
+pub(crate) const CGROUP_PARENT: &str = "cubby";
+
+pub(super) fn cgroup_parent(record: &Record) -> &str {
+    match record.host_config.resources.cgroup_parent.as_str() {
+        "" => CGROUP_PARENT,
+        parent => parent,
+    }
+}
 
 /// Why a start failed: for the client, and as the exit code that the container keeps.
 struct Failure {
@@ -76,6 +84,9 @@ impl Containers {
         }
         if record.state.removing || record.state.dead {
             return Err(Error::conflict("container is marked for removal and cannot be started"));
+        }
+        if self.is_shutting_down() {
+            return Err(Error::new(ErrorKind::Unavailable, "the engine is shutting down"));
         }
         if by_hand {
             container.stay_stopped.send_replace(false);
@@ -130,7 +141,7 @@ impl Containers {
     }
 
     pub(super) async fn give_back_cgroup(&self, record: &Record) {
-        match self.parts.cgroups.open(CGROUP_PARENT, &record.id) {
+        match self.parts.cgroups.open(cgroup_parent(record), &record.id) {
             Ok(cgroup) => self.remove_cgroup(&record.id, cgroup).await,
             Err(error) => tracing::warn!(container_id = record.id, err = %error, "cgroup stays"),
         }
@@ -152,10 +163,14 @@ impl Containers {
         let security = Security::parse(&record.host_config)?;
         let join = self.shared_namespaces(&record)?;
         let joined = self.join_network(&record).await?;
+        let record = match self.linked_environment(&record) {
+            env if env == record.linked_env => record,
+            env => self.note(container, |record| record.linked_env = env),
+        };
         let files = self.network_files(&record, joined.as_ref()).await?;
         let rootfs = self.open_rootfs(&record).await?;
-        let mounts = self.ready_mounts(&record).await?;
-        let context = Context { record: &record, user: &rootfs.user, security: &security, mounts, files };
+        let Mounts { ready, detached } = self.ready_mounts(&record).await?;
+        let context = Context { record: &record, user: &rootfs.user, security: &security, mounts: ready, files };
         let spec = spec::build(context).map_err(Error::internal)?;
         let seccomp = security.filter(&record.host_config).map_err(Error::internal)?;
         let cgroup = self.make_cgroup(&record, &spec).await?;
@@ -169,7 +184,13 @@ impl Containers {
             }
             None => Default::default(),
         };
-        let process = self.spawn(&record, spec, rootfs.mount, namespaces, &cgroup, seccomp).await?;
+        let target = Target::Container {
+            rootfs: rootfs.mount,
+            join: namespaces,
+            mounts: detached,
+            init: record.host_config.pid_mode.is_empty() && record.host_config.init == Some(true),
+        };
+        let process = self.spawn(&record, spec, target, &cgroup, seccomp).await?;
         let pid = process.pid;
         self.take_process(container, process, log, cgroup, Some(publication))
             .map_err(|source| Error::system("read the container's output", source))?;
@@ -187,6 +208,7 @@ impl Containers {
             record.ports = ports;
             record.sandbox_key = sandbox_key;
         });
+        self.watch_oom(container);
         self.watch_health(container);
         self.event(&record, "start", &[]);
         self.watch_exit(container.clone());
@@ -204,7 +226,7 @@ impl Containers {
     ) -> std::io::Result<()> {
         let pumps = streams::start((&mut process).into(), &container.streams, Some(&log))?;
         let pidfd = Arc::new(process.pidfd);
-        *container.live() = Some(Live { pidfd, log, pumps: Some(pumps), cgroup, publication, health: None });
+        *container.live() = Some(Live { pidfd, log, pumps: Some(pumps), cgroup, publication, health: None, oom: None });
         Ok(())
     }
 
@@ -212,18 +234,16 @@ impl Containers {
         &self,
         record: &Record,
         spec: Spec,
-        rootfs: OwnedFd,
-        join: Vec<Namespace>,
+        target: Target,
         cgroup: &Cgroup,
         seccomp: Option<Arc<Program>>,
     ) -> Result<Spawned, Failure> {
         let [rows, cols] = record.host_config.console_size.map(|n| u16::try_from(n).unwrap_or_default());
-        let private_pids = record.host_config.pid_mode.is_empty();
         let spawn = Spawn {
             key: record.id.clone(),
             meta: Vec::new(),
             spec: Arc::new(spec),
-            target: Target::Container { rootfs, join, init: private_pids && record.host_config.init == Some(true) },
+            target,
             stdio: Stdio { tty: record.config.tty.then_some(WinSize { rows, cols }), stdin: record.config.open_stdin },
             cgroup: Some(cgroup.path().clone()),
             seccomp,
@@ -240,16 +260,23 @@ impl Containers {
 
     async fn make_cgroup(&self, record: &Record, spec: &Spec) -> Result<Cgroup> {
         let resources = spec.linux().as_ref().and_then(|linux| linux.resources().clone());
-        let (cgroups, id) = (self.parts.cgroups.clone(), record.id.clone());
-        let made = tokio::task::spawn_blocking(move || cgroups.create(CGROUP_PARENT, &id, resources.as_ref())).await;
+        let (cgroups, id, parent) = (self.parts.cgroups.clone(), record.id.clone(), cgroup_parent(record).to_owned());
+        let made = tokio::task::spawn_blocking(move || cgroups.create(&parent, &id, resources.as_ref())).await;
         made.map_err(|error| Error::internal(format!("cgroup: {error}")))?
             .map_err(|source| Error::system("create the container's cgroup", source))
     }
 
     fn open_log(&self, record: &Record) -> Result<Arc<Log>> {
         let options = LogOptions::parse(&record.host_config.log_config)?;
-        let labels = record.config.labels().map(|(key, value)| (key.clone(), value.clone())).collect();
-        let attributes = options.attributes(&labels, record.config.env());
+        let attributes = options.attributes(&Subject {
+            id: &record.id,
+            name: &record.name,
+            image: &record.config.image,
+            image_id: &record.image_id,
+            command: super::list::command(record),
+            labels: record.config.labels().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            env: record.config.env(),
+        });
         let path = self.log_path(record);
         if let Some(parent) = path.as_deref().and_then(std::path::Path::parent) {
             std::fs::create_dir_all(parent).map_err(|source| Error::system("create the log's directory", source))?;
@@ -301,7 +328,7 @@ impl Containers {
                 .collect(),
             dns: Dns { servers: list(&host.dns), search: list(&host.dns_search), options: list(&host.dns_options) },
             extra_hosts: list(&host.extra_hosts),
-            links: list(&host.links),
+            links: self.link_texts(record),
             host_gateway: self.parts.publisher.as_ref().and_then(|publisher| publisher.host_gateway()),
         };
         match self.parts.networks.join(join).await {
@@ -357,64 +384,6 @@ impl Containers {
         })?;
         let map = ports::published(record, &names, &wanted, &published.host_ports);
         Ok((published, map))
-    }
-
-    /// Namespaces of other containers, by descriptor: a pid could become another process's meanwhile.
-    fn shared_namespaces(&self, record: &Record) -> Result<Vec<Namespace>> {
-        let host = &record.host_config;
-        let mut namespaces = Vec::new();
-        for (mode, kind, what) in [
-            (&host.pid_mode, NamespaceKind::Pid, "PID"),
-            (&host.ipc_mode, NamespaceKind::Ipc, "IPC"),
-            (&host.network_mode, NamespaceKind::Network, "network"),
-        ] {
-            let Some(other) = mode.strip_prefix("container:") else { continue };
-            let other = self.find(other).map_err(|error| {
-                Error::new(error.kind(), format!("failed to join {what} namespace: {}", error.message()))
-            })?;
-            if kind == NamespaceKind::Network && other.id == record.id {
-                return Err(Error::invalid("cannot join own network namespace"));
-            }
-            // The network part hands over the namespace itself.
-            if kind == NamespaceKind::Network {
-                if !other.record().state.has_process() {
-                    return Err(Error::conflict(format!(
-                        "cannot join network namespace of a non running container: container {} is {}",
-                        other.record().name,
-                        other.record().state.status()
-                    )));
-                }
-                continue;
-            }
-            let pidfd = other.live().as_ref().map(|live| live.pidfd.clone());
-            let pidfd = pidfd.ok_or_else(|| {
-                Error::conflict(format!(
-                    "failed to join {what} namespace: cannot join {what} namespace of a non running container: \
-                     container {} is {}",
-                    other.record().name,
-                    other.record().state.status()
-                ))
-            })?;
-            let namespace = Namespace::of(&*pidfd, kind)
-                .map_err(|source| Error::system(format!("join the {what} namespace of {}", other.id), source))?;
-            namespaces.push(namespace);
-        }
-        Ok(namespaces)
-    }
-
-    async fn ready_mounts(&self, record: &Arc<Record>) -> Result<Vec<ReadyMount>, Failure> {
-        let mut ready = Vec::new();
-        for mount in &record.mounts {
-            let source = match mount.point.kind.as_str() {
-                "volume" => Some(self.parts.volumes.mount(&mount.point.name, &record.id).await?),
-                _ => None,
-            };
-            ready.push(super::sources::ready(mount, source).await?);
-        }
-        for (target, options) in record.host_config.tmpfs.iter().flatten() {
-            ready.push(super::sources::tmpfs(target, options)?);
-        }
-        Ok(ready)
     }
 }
 

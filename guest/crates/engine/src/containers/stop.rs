@@ -68,8 +68,15 @@ impl Containers {
     /// Stops everything, as a shutdown of dockerd does. `timeout_s` bounds each container's own timeout.
     pub async fn stop_all(&self, timeout_s: Option<u32>) {
         self.shutting_down.store(true, std::sync::atomic::Ordering::Release);
-        let running: Vec<_> =
-            self.table().all().filter(|container| container.record().state.running).cloned().collect();
+        let all: Vec<_> = self.table().all().cloned().collect();
+        let mut running = Vec::new();
+        for container in all {
+            // Why the lock: a start at work ends first; later ones see that we shut down.
+            drop(container.transition.lock().await);
+            if container.record().state.running {
+                running.push(container);
+            }
+        }
         let stops = running.iter().map(|container| async move {
             let own = container.record().config.stop_timeout.unwrap_or(DEFAULT_TIMEOUT_S);
             let bound = timeout_s.map_or(own, |most| own.min(i64::from(most)));

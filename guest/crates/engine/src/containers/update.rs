@@ -13,6 +13,7 @@ impl Containers {
         let container = self.find(name)?;
         let UpdateRequest { resources: mut wanted, restart_policy } = request;
         validate::check_restart_policy(&restart_policy)?;
+        self.check_quality(&wanted)?;
         let warnings = self.check_resources(&mut wanted, true)?;
         let _transition = container.transition.lock().await;
         let record = container.record();
@@ -99,8 +100,9 @@ fn apply(current: &mut Resources, wanted: &Resources) -> Result<()> {
             current.clone_from(wanted);
         }
     }
-    if wanted.pids_limit.is_some() {
-        current.pids_limit = wanted.pids_limit;
+    if let Some(limit) = wanted.pids_limit {
+        // Source: moby `postContainerUpdate`: every way to say "unlimited" is 0.
+        current.pids_limit = Some(limit.max(0));
     }
     Ok(())
 }

@@ -8,22 +8,11 @@ use crate::{
     filters::Filters,
 };
 
-const FILTERS: &[&str] = &[
-    "config",
-    "container",
-    "daemon",
-    "event",
-    "image",
-    "label",
-    "network",
-    "node",
-    "plugin",
-    "scope",
-    "secret",
-    "service",
-    "type",
-    "volume",
-];
+/// Filters that name an object, by the beginning of its id or of its name; unknown ones are ignored, as dockerd does.
+const OBJECTS: [&str; 9] =
+    ["config", "container", "daemon", "network", "node", "plugin", "secret", "service", "volume"];
+/// Actions with detail after a colon, which a filter may leave out.
+const DETAILED: [&str; 3] = ["health_status", "exec_create", "exec_start"];
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -36,10 +25,9 @@ pub struct Selection {
 impl Selection {
     /// `since` and `until` are Unix seconds with an optional fraction; empty means unbounded.
     pub fn parse(since: &str, until: &str, filters: Filters) -> Result<Self> {
-        filters.allow(FILTERS)?;
         let (since_nanos, until_nanos) = (nanos(since)?, nanos(until)?);
-        if let (Some(since), Some(until)) = (since_nanos, until_nanos)
-            && until < since
+        if let (Some(from), Some(to)) = (since_nanos, until_nanos)
+            && to < from
         {
             return Err(Error::invalid(format!("`since` time ({since}) cannot be after `until` time ({until})")));
         }
@@ -65,30 +53,25 @@ impl Selection {
     /// Whether the filters let the event through.
     pub fn matches(&self, event: &Event) -> bool {
         let filters = &self.filters;
-        // Why: health and exec actions carry detail after a colon; `event=exec_start` means every one of them.
-        let plain = event.action.split(':').next().unwrap_or_default();
-        (filters.exact("event", &event.action) || filters.exact("event", plain))
+        self.action(&event.action)
             && filters.exact("type", event.kind)
             && filters.exact("scope", event.scope)
             && filters.labels(&event.actor.attributes)
-            && self.object("container", event)
-            && self.object("volume", event)
-            && self.object("network", event)
-            && self.object("daemon", event)
+            && OBJECTS.iter().all(|kind| self.object(kind, event))
             && self.image(event)
     }
 
-    fn object(&self, kind: &str, event: &Event) -> bool {
-        if !self.filters.contains(kind) {
-            return true;
+    fn action(&self, action: &str) -> bool {
+        if self.filters.values("event").any(|wanted| DETAILED.contains(&wanted)) {
+            return self.filters.any("event", |wanted| action.starts_with(wanted));
         }
-        let name = event.actor.attributes.get("name");
-        event.kind == kind
-            && self.filters.any(kind, |wanted| {
-                event.actor.id == wanted
-                    || (wanted.len() >= 4 && event.actor.id.starts_with(wanted))
-                    || name.is_some_and(|name| name == wanted.trim_start_matches('/'))
-            })
+        self.filters.exact("event", action)
+    }
+
+    /// Why the event's own kind does not count: dockerd finds the events of other objects that have the name, too.
+    fn object(&self, kind: &str, event: &Event) -> bool {
+        let name = event.actor.attributes.get("name").map_or("", String::as_str);
+        self.filters.any(kind, |wanted| event.actor.id.starts_with(wanted) || name.starts_with(wanted))
     }
 
     /// The image itself, or containers made from it.
@@ -156,8 +139,12 @@ mod tests {
         ] {
             assert!(selection(wanted).matches(&start()), "{wanted}");
         }
+        let mut exec = start();
+        exec.action = "exec_start: ls".into();
+        assert!(selection(r#"{"event":["exec_start"]}"#).matches(&exec));
+        assert!(!selection(r#"{"event":["exec"]}"#).matches(&exec));
         for other in
-            [r#"{"container":["db"]}"#, r#"{"volume":["web"]}"#, r#"{"event":["die"]}"#, r#"{"label":["a=c"]}"#]
+            [r#"{"container":["db"]}"#, r#"{"volume":["data"]}"#, r#"{"event":["die"]}"#, r#"{"label":["a=c"]}"#]
         {
             assert!(!selection(other).matches(&start()), "{other}");
         }

@@ -45,7 +45,8 @@ pub struct ExecOptions {
     pub attach_stdout: bool,
     #[serde(deserialize_with = "nil")]
     pub attach_stderr: bool,
-    #[serde(deserialize_with = "nil")]
+    // Why the alias: Go's decoder does not tell the cases of letters apart, and docker-py relies on it here.
+    #[serde(deserialize_with = "nil", alias = "detachKeys")]
     pub detach_keys: String,
     #[serde(deserialize_with = "nil")]
     pub env: Vec<String>,

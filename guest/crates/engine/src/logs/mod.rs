@@ -16,7 +16,7 @@ mod splitter;
 mod writer;
 
 pub use line::{Entry, Source};
-pub use options::LogOptions;
+pub use options::{LogOptions, Subject};
 pub use reader::{LogReader, Selection, follow};
 pub use splitter::Splitter;
 pub use writer::{Log, Position};

@@ -26,6 +26,12 @@ pub struct Record {
     /// What is published now; empty while not running.
     pub ports: PortMap,
     pub sandbox_key: String,
+    /// Legacy links: alias → id of the other container.
+    #[serde(default)]
+    pub links: BTreeMap<String, String>,
+    /// Variables of the present run about them.
+    #[serde(default)]
+    pub linked_env: Vec<String>,
     #[serde(default)]
     pub started_before: bool,
     #[serde(default)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cubby_runtime::CAPABILITIES;
 use oci_spec::runtime::Capability;
 
 use crate::{
@@ -27,56 +28,11 @@ const DEFAULT: &[&str] = &[
     "AUDIT_WRITE",
 ];
 
-/// In the order of their numbers (linux/capability.h).
-const ALL: &[&str] = &[
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
-
 /// `CapAdd`/`CapDrop` entries without prefix, in capitals.
 fn normal(text: &str) -> Option<String> {
     let upper = text.to_uppercase();
     let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    (bare == "ALL" || ALL.contains(&bare)).then(|| bare.to_owned())
+    (bare == "ALL" || CAPABILITIES.contains(&bare)).then(|| bare.to_owned())
 }
 
 /// # Errors
@@ -104,7 +60,7 @@ pub fn of(host: &HostConfig) -> Vec<String> {
     };
     let (add, drop) = (list(&host.cap_add), list(&host.cap_drop));
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
-    let known = || last_known().map_or_else(|| owned(ALL), |last| owned(&ALL[..ALL.len().min(last + 1)]));
+    let known = || last_known().map_or_else(|| owned(&CAPABILITIES), |last| owned(&CAPABILITIES[..CAPABILITIES.len().min(last + 1)]));
     let mut wanted = if host.privileged {
         return known().into_iter().collect();
     } else if add.contains("ALL") {
@@ -146,8 +102,8 @@ mod tests {
 
     #[test]
     fn every_name_is_one_the_spec_knows() {
-        let all: Vec<String> = ALL.iter().map(|&name| name.to_owned()).collect();
-        assert_eq!(parsed(&all).len(), ALL.len());
+        let all: Vec<String> = CAPABILITIES.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(parsed(&all).len(), CAPABILITIES.len());
     }
 
     #[test]

@@ -24,6 +24,11 @@ const MAX_DEPTH: usize = 8;
 /// # Errors
 /// A text, for devices that are not there and rules that make no sense.
 pub fn of(host: &HostConfig) -> Result<Devices, String> {
+    if let Some(request) = host.resources.device_requests.iter().flatten().next() {
+        let sets = request.capabilities.iter().flatten().map(|set| format!("[{}]", set.join(" ")));
+        let sets = sets.collect::<Vec<_>>().join(" ");
+        return Err(format!("could not select device driver {:?} with capabilities: [{sets}]", request.driver));
+    }
     if host.privileged {
         let mut nodes = Vec::new();
         walk(Path::new("/dev"), Path::new("/dev"), 0, &mut nodes);

@@ -104,4 +104,4 @@ fn default_sysctls(
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -24,12 +24,21 @@ pub enum ReadyMount {
         destination: String,
         options: Vec<String>,
     },
+    /// A mount that the start hands over as a descriptor, or what is at `subpath` in it (empty: all).
+    Detached {
+        index: usize,
+        destination: String,
+        read_only: bool,
+        subpath: String,
+    },
 }
 
 impl ReadyMount {
     pub fn destination(&self) -> &str {
         match self {
-            Self::Bind { destination, .. } | Self::Tmpfs { destination, .. } => destination,
+            Self::Bind { destination, .. }
+            | Self::Tmpfs { destination, .. }
+            | Self::Detached { destination, .. } => destination,
         }
     }
 }
@@ -111,6 +120,13 @@ fn mount(destination: &str, kind: &str, source: PathBuf, options: Vec<String>) -
 fn ready(wanted: ReadyMount) -> Mount {
     match wanted {
         ReadyMount::Tmpfs { destination, options } => mount(&destination, "tmpfs", "tmpfs".into(), options),
+        ReadyMount::Detached { index, destination, read_only, subpath } => {
+            let mut options = if read_only { vec!["ro".to_owned()] } else { Vec::new() };
+            if !subpath.is_empty() {
+                options.push(format!("subpath={subpath}"));
+            }
+            mount(&destination, "detached", index.to_string().into(), options)
+        }
         ReadyMount::Bind { source, destination, read_only, read_only_below, recursive, propagation } => {
             let mut options = vec![if recursive { "rbind" } else { "bind" }.to_owned()];
             if read_only {

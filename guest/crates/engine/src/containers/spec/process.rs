@@ -48,6 +48,7 @@ pub fn environment(record: &Record, tty: bool, asked: &[String]) -> Vec<String> 
     if tty {
         env.push("TERM=xterm".to_owned());
     }
+    env.extend(record.linked_env.iter().cloned());
     override_environment(&mut env, asked);
     env
 }

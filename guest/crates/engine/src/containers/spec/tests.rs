@@ -5,7 +5,7 @@ use oci_spec::runtime::{Capability, LinuxNamespaceType};
 use super::*;
 use crate::containers::model::{Config, HostConfig, Resources, Sequence, State, Ulimit};
 
-fn record(config: Config, host_config: HostConfig) -> Record {
+pub fn record(config: Config, host_config: HostConfig) -> Record {
     Record {
         id: "a".repeat(64),
         name: "test".into(),
@@ -21,6 +21,8 @@ fn record(config: Config, host_config: HostConfig) -> Record {
         networks: BTreeMap::new(),
         ports: BTreeMap::new(),
         sandbox_key: String::new(),
+        links: BTreeMap::new(),
+        linked_env: Vec::new(),
         started_before: false,
         manually_stopped: false,
         starting: false,
