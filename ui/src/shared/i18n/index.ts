@@ -23,7 +23,7 @@ export async function chooseLanguage(wanted: readonly string[]): Promise<void> {
     const base = tag.split("-")[0] ?? "en";
     const load = LANGUAGES[base];
     if (base !== "en" && !load) continue;
-    if (load) words = await load();
+    words = load ? await load() : en;
     language = base;
     plural = new Intl.PluralRules(base);
     document.documentElement.lang = base;

@@ -36,9 +36,9 @@ impl Inner {
         let text = std::fs::read(self.engines_file()).unwrap_or_default();
         let mut engines: Engines = serde_json::from_slice(&text).unwrap_or_default();
         if let Some(address) = std::env::var(VARIABLE).ok().filter(|address| !address.is_empty()) {
-            engines.others.retain(|entry| entry.name != address);
-            engines.others.push(EngineEntry { name: address.clone(), address: address.clone(), tls: None });
-            engines.chosen = Some(address);
+            engines.others.retain(|entry| entry.name != VARIABLE);
+            engines.others.push(EngineEntry { name: VARIABLE.to_owned(), address, tls: None });
+            engines.chosen = Some(VARIABLE.to_owned());
         }
         self.use_engine(engines);
     }

@@ -135,8 +135,8 @@ impl Window {
 }
 
 async fn sizes(docker: &Docker) -> Result<Vec<VolumeSize>, AppError> {
-    let options = DataUsageOptions { _type: Some(vec!["volume".to_owned()]), ..DataUsageOptions::default() };
-    let usage = docker.df(Some(options)).await.map_err(|err| app_error("The sizes could not be read", err))?;
+    // Everything at once: the client library cannot send a list of kinds.
+    let usage = docker.df(None::<DataUsageOptions>).await.map_err(|err| app_error("The sizes could not be read", err))?;
     let row = |volume: bollard::models::Volume| VolumeSize {
         name: volume.name,
         // -1: not known.
