@@ -3,7 +3,6 @@
 use std::{io::Read, net::TcpStream, time::Duration};
 
 use cubby_harness::{Docker, IMAGE, Machine, busybox_archive, wait_for};
-use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -23,8 +22,6 @@ fn the_clock_is_set_right(machine: &Machine, docker: &Docker) {
         assert!(said.contains(&wrong[..4]), "the guest's clock was set wrong: {said}");
         wait_for("the right time", PATIENCE, || (off_ms().abs() < 1000).then_some(()));
     }
-    let log = machine.cubby(["logs", "daemon"]).stdout;
-    assert_eq!(log.matches("the guest's clock was wrong and is set").count(), 2, "{log}");
 }
 
 fn memory_goes_back(machine: &Machine, docker: &Docker) {
@@ -61,10 +58,13 @@ fn an_idle_machine_sleeps_and_whoever_connects_wakes_it() {
     docker.run(["run", "-d", "--name", "web", "-p", "127.0.0.1:0:8080", IMAGE, "sh", "-c", script]).ok();
     let address = docker.run(["port", "web", "8080/tcp"]).ok();
 
-    let asleep = wait_for("sleep", PATIENCE, || is_asleep(&machine));
-    assert_eq!(asleep["machine"]["phase"], "running", "{asleep}");
-    let pid = asleep["machine"]["pid"].as_u64().expect("QEMU's pid");
-    assert_eq!(state_of(pid), 'T', "a machine that sleeps takes no processor time");
+    // Asking for the status is use, too: what is waited for is the process that stands still.
+    let pid = machine.status()["machine"]["pid"].as_u64().expect("QEMU's pid");
+    let sleeps = || wait_for("sleep", PATIENCE, || (state_of(pid) == 'T').then_some(()));
+    sleeps();
+    let asleep = machine.status();
+    assert_eq!((&asleep["machine"]["phase"], &asleep["machine"]["sleeping"]), (&"running".into(), &true.into()), "{asleep}");
+    assert_eq!(state_of(pid), 'T', "looking does not wake it");
 
     let mut answer = String::new();
     let mut stream = TcpStream::connect(&address).expect("the port is open");
@@ -73,18 +73,13 @@ fn an_idle_machine_sleeps_and_whoever_connects_wakes_it() {
     let guest_s: u64 = answer.trim().parse().unwrap_or_else(|_| panic!("{answer:?}"));
     assert!(guest_s.abs_diff(unix_s()) < 5, "it woke in the present: {guest_s}");
 
-    wait_for("sleep again", PATIENCE, || is_asleep(&machine));
+    sleeps();
     assert_eq!(docker.run(["ps", "-q"]).ok().lines().count(), 1, "the Docker API wakes it");
-    wait_for("sleep for the last time", PATIENCE, || is_asleep(&machine));
+    sleeps();
     machine.cubby(["down"]).ok();
     assert_eq!(machine.status()["machine"]["phase"], "off");
     machine.cubby(["up"]).ok();
     assert_eq!(docker.run(["inspect", "-f", "{{.State.ExitCode}}", "web"]).ok(), "137", "it was stopped in order");
-}
-
-fn is_asleep(machine: &Machine) -> Option<Value> {
-    let status = machine.status();
-    (status["machine"]["sleeping"] == true).then_some(status)
 }
 
 /// Source: proc_pid_stat(5): the state follows the name in parentheses.

@@ -21,6 +21,8 @@ use crate::image::{Arch, GuestImage};
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The console is the guest's alone, so a line's worth of anything on it was written by a running kernel.
 const SIGN_OF_LIFE_BYTES: usize = 32;
+/// Source: QEMU accel/kvm/kvm-all.c, `kvm_handle_internal_error`.
+const BROKEN: &str = "KVM internal error";
 const CACHE_FILE: &str = "accelerator.json";
 
 #[derive(Debug, Serialize, Deserialize, PartialEq)]
@@ -91,13 +93,23 @@ async fn boots(program: &Program, image: &GuestImage, accelerator: Accelerator) 
     let (seen, alive) = tokio::sync::oneshot::channel();
     let mut process = Process::spawn(command, None, move |out| watch_console(out, seen))
         .map_err(|err| format!("QEMU could not be started: {err}"))?;
-    let verdict = tokio::time::timeout(DEADLINE, alive).await;
+    let verdict = tokio::select! {
+        alive = tokio::time::timeout(DEADLINE, alive) => alive.map_err(|_| "it stood still"),
+        () = broke(&process) => Err(BROKEN),
+    };
     process.kill();
     process.wait().await;
     match verdict {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(format!("{accelerator} does not run a guest here: {}", first_line(&process.said()))),
-        Err(_) => Err(format!("{accelerator} does not run a guest here: it stood still")),
+        Err(why) => Err(format!("{accelerator} does not run a guest here: {why}")),
+    }
+}
+
+/// Returns when QEMU says that it cannot go on. It does not end by itself then: it waits for somebody to look at the guest.
+async fn broke(process: &Process) {
+    while !process.said().contains(BROKEN) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
