@@ -19,7 +19,7 @@ export class NativePlace extends Place {
   /** The address of the UI. */
   async open() {
     await this.serve();
-    const [url] = await this.start(programs.devServer, ["--port", "0", "--ui", path.join(root, "ui/dist")], /http:\S+/);
+    const [url] = await this.start(programs.devServer, ["--port", "0", "--ui", process.env["CUBBY_UI"] ?? path.join(root, "ui/dist")], /http:\S+/);
     return url;
   }
 
