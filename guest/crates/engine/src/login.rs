@@ -20,11 +20,17 @@ pub async fn check(server: &str, credentials: Credentials, settings: &Settings) 
     };
     answer.map_err(|error| {
         let kind = match error {
-            RegistryError::Unauthorized(_) | RegistryError::Denied(_) => ErrorKind::Unauthorized,
+            RegistryError::Unauthorized(_) | RegistryError::NoCredentials { .. } | RegistryError::Denied(_) => ErrorKind::Unauthorized,
             RegistryError::Configuration(_) => ErrorKind::InvalidParameter,
             _ => ErrorKind::System,
         };
-        Error::new(kind, format!("login attempt to {domain} failed: {error}")).with_source(error)
+        let text = match kind {
+            ErrorKind::Unauthorized => {
+                format!("login attempt to https://{domain}/v2/ failed with status: 401 Unauthorized")
+            }
+            _ => error.to_string(),
+        };
+        Error::new(kind, text).with_source(error)
     })
 }
 

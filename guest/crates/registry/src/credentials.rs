@@ -1,6 +1,6 @@
 //! Who we are to a registry. Secrets never show in debug output.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use base64::{
     Engine,
@@ -68,6 +68,19 @@ impl Credentials {
             return Ok(Self::Anonymous);
         }
         Self::from_json(&json)
+    }
+
+    /// Reads the `X-Registry-Config` header: one `AuthConfig` for each registry's name. Absent means none.
+    ///
+    /// # Errors
+    /// Configuration, when it is neither base64 nor JSON.
+    pub fn map_from_header(header: Option<&str>) -> Result<HashMap<String, Self>> {
+        let Some(text) = header.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(HashMap::new()) };
+        let invalid = || Error::Configuration("invalid X-Registry-Config header".to_owned());
+        let json = decode(text).ok_or_else(invalid)?;
+        let all: HashMap<String, Box<serde_json::value::RawValue>> =
+            serde_json::from_slice(&json).map_err(|_| invalid())?;
+        all.into_iter().map(|(host, one)| Ok((host, Self::from_json(one.get().as_bytes())?))).collect()
     }
 
     /// Reads an `AuthConfig` body, as `/auth` takes it.

@@ -19,24 +19,45 @@ pub struct Endpoint {
     pub client: Client,
     /// Scheme and host, without a slash at the end.
     pub base: String,
+    /// True when it is a mirror of the registry that was asked for.
+    pub mirror: bool,
     /// What its answer asked for; none when it serves anybody.
     pub challenge: Option<Challenge>,
 }
 
-/// The candidates for a registry `domain`, best first: base URL and whether its certificate is verified.
-fn candidates(domain: &str, settings: &Settings, for_pull: bool) -> Vec<(String, bool)> {
+/// Where a registry may be found.
+#[derive(Debug)]
+struct Candidate {
+    base: String,
+    /// Whether its certificate counts.
+    verify: bool,
+    /// Somebody else's copy: the user's credentials are not for it.
+    mirror: bool,
+}
+
+/// The candidates for a registry `domain`, best first.
+fn candidates(domain: &str, settings: &Settings, for_pull: bool) -> Vec<Candidate> {
     let host = if domain == HUB { HUB_SERVER } else { domain };
     let mut bases = Vec::new();
     if for_pull {
         let mirrors = settings.mirrors.get(domain).into_iter().flatten();
-        bases.extend(mirrors.map(|mirror| (mirror.trim_end_matches('/').to_owned(), true)));
+        bases.extend(mirrors.map(|mirror| {
+            let base = mirror.trim_end_matches('/').to_owned();
+            let verify = !settings.is_insecure(host_of(&base));
+            Candidate { base, verify, mirror: true }
+        }));
     }
     let insecure = settings.is_insecure(host);
-    bases.push((format!("https://{host}"), !insecure));
+    bases.push(Candidate { base: format!("https://{host}"), verify: !insecure, mirror: false });
     if insecure {
-        bases.push((format!("http://{host}"), false));
+        bases.push(Candidate { base: format!("http://{host}"), verify: false, mirror: false });
     }
     bases
+}
+
+/// Host and port of an address.
+fn host_of(base: &str) -> &str {
+    base.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default()
 }
 
 /// The first candidate that speaks the protocol.
@@ -45,11 +66,11 @@ fn candidates(domain: &str, settings: &Settings, for_pull: bool) -> Vec<(String,
 /// The last candidate's when none does: for an insecure registry that is the one about plain HTTP, as in dockerd.
 pub async fn find(domain: &str, settings: &Settings, for_pull: bool) -> Result<Endpoint> {
     let mut last = Error::Configuration(format!("no endpoint for registry {domain}"));
-    for (base, verify) in candidates(domain, settings, for_pull) {
-        match ping(&base, settings, verify).await {
+    for candidate in candidates(domain, settings, for_pull) {
+        match ping(&candidate, settings).await {
             Ok(endpoint) => return Ok(endpoint),
             Err(error) => {
-                tracing::debug!(base, err = %error, "registry endpoint does not answer");
+                tracing::debug!(base = candidate.base, err = %error, "registry endpoint does not answer");
                 last = error;
             }
         }
@@ -57,20 +78,20 @@ pub async fn find(domain: &str, settings: &Settings, for_pull: bool) -> Result<E
     Err(last)
 }
 
-async fn ping(base: &str, settings: &Settings, verify: bool) -> Result<Endpoint> {
-    let host = base.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let client = transport::client(host, settings, verify)?;
+async fn ping(candidate: &Candidate, settings: &Settings) -> Result<Endpoint> {
+    let Candidate { base, verify, mirror } = candidate;
+    let client = transport::client(host_of(base), settings, *verify)?;
     let url = format!("{base}/v2/");
     let answer = client.get(&url).send().await.map_err(|error| Error::transport("Get", &url, &error))?;
     let status = answer.status().as_u16();
     match status {
-        200 => Ok(Endpoint { client, base: base.to_owned(), challenge: None }),
+        200 => Ok(Endpoint { client, base: base.clone(), mirror: *mirror, challenge: None }),
         401 => {
             let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter();
             let challenge = headers.filter_map(|value| Challenge::parse(value.to_str().ok()?)).next();
             let challenge = challenge
                 .ok_or_else(|| Error::Protocol(format!("{url} wants an authentication that is not supported")))?;
-            Ok(Endpoint { client, base: base.to_owned(), challenge: Some(challenge) })
+            Ok(Endpoint { client, base: base.clone(), mirror: *mirror, challenge: Some(challenge) })
         }
         _ => Err(Error::from_answer(status, &url, &answer.bytes().await.unwrap_or_default())),
     }
@@ -87,7 +108,7 @@ mod tests {
         let mirrors = HashMap::from([("docker.io".to_owned(), vec!["https://mirror.example/".to_owned()])]);
         let settings = Settings { mirrors, ..Settings::default() };
         let bases = |domain: &str, pull| -> Vec<String> {
-            candidates(domain, &settings, pull).into_iter().map(|(base, _)| base).collect()
+            candidates(domain, &settings, pull).into_iter().map(|candidate| candidate.base).collect()
         };
         assert_eq!(bases("docker.io", true), ["https://mirror.example", "https://registry-1.docker.io"]);
         assert_eq!(bases("docker.io", false), ["https://registry-1.docker.io"]);

@@ -13,6 +13,9 @@ pub enum Error {
     /// The registry wants other credentials.
     #[error("unauthorized: {0}")]
     Unauthorized(String),
+    /// The registry wants a name and a password, and none were given.
+    #[error("{method} \"{url}\": no basic auth credentials")]
+    NoCredentials { method: String, url: String },
     /// The credentials are known and do not suffice.
     #[error("denied: {0}")]
     Denied(String),
@@ -52,6 +55,7 @@ impl Error {
         if reason.is_empty() {
             reason = error.to_string();
         }
+        let reason = go_words(&reason, url).unwrap_or(reason);
         Self::Unreachable { method: method.to_owned(), url: url.to_owned(), reason }
     }
 
@@ -71,6 +75,27 @@ impl Error {
             },
             _ => Self::Protocol(words),
         }
+    }
+}
+
+/// What dockerd, whose users look for these words, says of the faults that they meet most. Source: Go `crypto/x509`,
+/// `net/http`, `net`.
+fn go_words(reason: &str, url: &str) -> Option<String> {
+    let host = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let certificate = |fault: &str| Some(format!("tls: failed to verify certificate: x509: {fault}"));
+    let says = |text: &str| reason.contains(text);
+    match () {
+        () if says("UnknownIssuer") || says("BadSignature") => certificate("certificate signed by unknown authority"),
+        () if says("CaUsedAsEndEntity") => certificate("certificate signed by unknown authority"),
+        () if says("NotValidForName") || says("not valid for name") => {
+            certificate(&format!("certificate is not valid for {name}"))
+        }
+        () if says("Expired") || says("NotValidYet") => certificate("certificate has expired or is not yet valid"),
+        () if says("InvalidContentType") => Some("http: server gave HTTP response to HTTPS client".to_owned()),
+        () if says("Connection refused") => Some(format!("dial tcp {host}: connect: connection refused")),
+        () if says("failed to lookup address") => Some(format!("dial tcp: lookup {name}: no such host")),
+        () => None,
     }
 }
 

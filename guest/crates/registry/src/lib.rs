@@ -18,6 +18,7 @@ mod push;
 mod repository;
 mod search;
 mod settings;
+mod tags;
 mod transport;
 
 pub use credentials::Credentials;
@@ -25,5 +26,5 @@ pub use error::{Error, Result};
 pub use pull::{Blob, Manifest};
 pub use push::Upload;
 pub use repository::{Access, Repository};
-pub use search::{SearchHit, catalog};
-pub use settings::Settings;
+pub use search::{SearchHit, search};
+pub use settings::{Network, Proxies, Settings};

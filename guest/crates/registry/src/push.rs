@@ -49,6 +49,14 @@ impl Repository {
         }
     }
 
+    /// Lets go of an upload that is not needed after all; a registry that does not take that forgets it by itself.
+    pub async fn cancel(&self, upload: Upload) {
+        let answer = self.send(Method::DELETE, &upload.location, |request| request).await;
+        if let Err(error) = answer {
+            tracing::debug!(err = %error, "the upload could not be cancelled");
+        }
+    }
+
     /// Sends the blob's bytes and closes the upload.
     ///
     /// # Errors

@@ -58,6 +58,8 @@ impl Repository {
     ) -> Result<Self> {
         let endpoint = endpoint::find(domain, settings, access == Access::Pull).await?;
         let (name, sources) = (name.to_owned(), Vec::new());
+        // Why: a mirror is another host than the one that the user logged in to.
+        let credentials = if endpoint.mirror { Credentials::Anonymous } else { credentials };
         Ok(Self { endpoint, name, access, credentials, sources, authorization: Mutex::new(None) })
     }
 
@@ -71,6 +73,11 @@ impl Repository {
     pub async fn check(&self) -> Result<()> {
         let url = format!("{}/v2/", self.endpoint.base);
         self.send(Method::GET, &url, |request| request).await.map(drop)
+    }
+
+    /// Whether the registry that answered is a mirror of the one that was asked for.
+    pub fn is_mirror(&self) -> bool {
+        self.endpoint.mirror
     }
 
     pub(crate) fn url(&self, tail: &str) -> String {
@@ -105,6 +112,9 @@ impl Repository {
             .find_map(|value| Challenge::parse(value.to_str().ok()?))
             .or_else(|| self.endpoint.challenge.clone());
         let Some(challenge) = challenge else { return success(answer, url).await };
+        if challenge == Challenge::Basic && self.credentials == Credentials::Anonymous {
+            return Err(Error::NoCredentials { method: capitalised(&method), url: url.to_owned() });
+        }
         self.authorize(&challenge).await?;
         success(self.once(&method, url, &prepare).await?, url).await
     }
@@ -184,7 +194,7 @@ impl Repository {
             }
         };
         let answer = request.send().await.map_err(|error| Error::transport("Get", realm, &error))?;
-        let body = bounded(success(answer, realm).await?).await?;
+        let body = bounded(success(answer, realm).await?, ERROR_BYTES).await?;
         let answer: TokenAnswer = serde_json::from_slice(&body)
             .map_err(|error| Error::Protocol(format!("{realm} gave no token: {error}")))?;
         let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
@@ -208,22 +218,22 @@ fn capitalised(method: &Method) -> String {
     text
 }
 
-async fn success(answer: Response, url: &str) -> Result<Response> {
+pub(crate) async fn success(answer: Response, url: &str) -> Result<Response> {
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
     }
-    let body = bounded(answer).await.unwrap_or_default();
+    let body = bounded(answer, ERROR_BYTES).await.unwrap_or_default();
     Err(Error::from_answer(status.as_u16(), url, &body))
 }
 
-/// A small body, cut at [`ERROR_BYTES`].
-async fn bounded(mut answer: Response) -> Result<Vec<u8>> {
+/// A small body, cut at `limit`.
+pub(crate) async fn bounded(mut answer: Response, limit: usize) -> Result<Vec<u8>> {
     let url = answer.url().to_string();
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| Error::transport("Get", &url, &error))? {
-        body.extend_from_slice(&chunk[..chunk.len().min(ERROR_BYTES - body.len())]);
-        if body.len() >= ERROR_BYTES {
+        body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]);
+        if body.len() >= limit {
             break;
         }
     }

@@ -1,9 +1,14 @@
 //! The HTTP client for one host: TLS roots, client certificates, proxies, time limits.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use rustls::{
     ClientConfig, RootCertStore,
+    client::WebPkiServerVerifier,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
@@ -26,12 +31,27 @@ pub fn client(host: &str, settings: &Settings, verify: bool) -> Result<reqwest::
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
         .tls_backend_preconfigured(tls(&settings.host_files(host), verify)?);
-    if let Some(proxy) = settings.proxy.as_deref() {
-        let proxy = reqwest::Proxy::all(proxy)
-            .map_err(|error| Error::Configuration(format!("proxy {proxy:?} cannot be used: {error}")))?;
-        builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string("localhost,127.0.0.0/8,::1")));
+    // Why first: without it the library would read the environment again, which the settings have read.
+    builder = builder.no_proxy();
+    for proxy in proxies(settings)? {
+        builder = builder.proxy(proxy);
     }
     builder.build().map_err(|error| Error::Configuration(format!("HTTP client for {host}: {error}")))
+}
+
+/// Never for loopback, whatever the settings say.
+fn proxies(settings: &Settings) -> Result<Vec<reqwest::Proxy>> {
+    let named = &settings.proxies;
+    let direct = ["localhost,127.0.0.0/8,::1", named.none_for.as_deref().unwrap_or_default()].join(",");
+    let direct = reqwest::NoProxy::from_string(direct.trim_end_matches(','));
+    let one = |address: &Option<String>, make: fn(&str) -> reqwest::Result<reqwest::Proxy>| {
+        let made = address.as_deref().map(make).transpose();
+        // Why without the address: it may carry a password.
+        made.map_err(|error| Error::Configuration(format!("the proxy cannot be used: {}", error.without_url())))
+    };
+    let made =
+        [one(&named.http, |url| reqwest::Proxy::http(url))?, one(&named.https, |url| reqwest::Proxy::https(url))?];
+    Ok(made.into_iter().flatten().map(|proxy| proxy.no_proxy(direct.clone())).collect())
 }
 
 fn tls(files: &HostFiles, verify: bool) -> Result<ClientConfig> {
@@ -40,7 +60,17 @@ fn tls(files: &HostFiles, verify: bool) -> Result<ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Configuration(format!("TLS: {error}")))?;
     let builder = if verify {
-        builder.with_root_certificates(roots(files)?)
+        let trusted = trusted(files)?;
+        let mut roots = system_roots().clone();
+        for certificate in &trusted {
+            roots.add(certificate.clone()).map_err(|error| {
+                Error::Configuration(format!("a certificate authority of this registry cannot be used: {error}"))
+            })?;
+        }
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| Error::Configuration(format!("TLS: {error}")))?;
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(itself::OrItself { verifier, trusted }))
     } else {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(unverified::AcceptAny(provider)))
     };
@@ -50,22 +80,25 @@ fn tls(files: &HostFiles, verify: bool) -> Result<ClientConfig> {
         .map_err(|error| Error::Configuration(format!("client certificate {}: {error}", certificate.display())))
 }
 
-/// The system's roots, the host's own, and the bundled ones where the system has none (the guest has no `/etc/ssl`).
-fn roots(files: &HostFiles) -> Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    let (added, _) = roots.add_parsable_certificates(system.certs);
-    if added == 0 {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    for file in &files.authorities {
-        for certificate in certificates(file)? {
-            roots
-                .add(certificate)
-                .map_err(|error| Error::Configuration(format!("certificate authority {}: {error}", file.display())))?;
+/// The system's roots, and the bundled ones where the system has none (the guest has no `/etc/ssl`).
+fn system_roots() -> &'static RootCertStore {
+    /// Why once: reading a hundred files for each request would be the longest part of it.
+    static SYSTEM: OnceLock<RootCertStore> = OnceLock::new();
+    SYSTEM.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        let system = rustls_native_certs::load_native_certs();
+        let (added, _) = roots.add_parsable_certificates(system.certs);
+        if added == 0 {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-    }
-    Ok(roots)
+        roots
+    })
+}
+
+/// The host's own authorities.
+fn trusted(files: &HostFiles) -> Result<Vec<CertificateDer<'static>>> {
+    let read = files.authorities.iter().map(|file| certificates(file)).collect::<Result<Vec<_>>>()?;
+    Ok(read.into_iter().flatten().collect())
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
@@ -77,6 +110,73 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>> {
     PrivateKeyDer::from_pem_file(file)
         .map_err(|error| Error::Configuration(format!("private key {}: {error}", file.display())))
+}
+
+mod itself {
+    //! A registry whose certificate is the very one that its user put beside it as `ca.crt`: what `openssl req -x509`
+    //! makes, and Docker's handbook recommends, is an authority and a server in one, which the rules for the web refuse.
+
+    use std::sync::Arc;
+
+    use rustls::{
+        CertificateError, DigitallySignedStruct, Error, SignatureScheme,
+        client::{
+            WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+            verify_server_name,
+        },
+        pki_types::{CertificateDer, ServerName, UnixTime},
+        server::ParsedCertificate,
+    };
+
+    #[derive(Debug)]
+    pub struct OrItself {
+        pub verifier: Arc<WebPkiServerVerifier>,
+        pub trusted: Vec<CertificateDer<'static>>,
+    }
+
+    impl ServerCertVerifier for OrItself {
+        fn verify_server_cert(
+            &self,
+            certificate: &CertificateDer<'_>,
+            intermediates: &[CertificateDer<'_>],
+            name: &ServerName<'_>,
+            ocsp: &[u8],
+            now: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            match self.verifier.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+                Err(Error::InvalidCertificate(CertificateError::Other(_) | CertificateError::UnknownIssuer))
+                    if self.trusted.iter().any(|trusted| trusted.as_ref() == certificate.as_ref()) =>
+                {
+                    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                    Ok(ServerCertVerified::assertion())
+                }
+                verdict => verdict,
+            }
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.verifier.verify_tls12_signature(message, certificate, signature)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.verifier.verify_tls13_signature(message, certificate, signature)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.verifier.supported_verify_schemes()
+        }
+    }
 }
 
 mod unverified {

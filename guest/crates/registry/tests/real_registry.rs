@@ -121,8 +121,9 @@ async fn what_is_pushed_comes_back_whole_and_in_parts() {
     let back = repository.manifest("one").await.unwrap();
     assert_eq!((back.media_type.as_str(), back.bytes.as_ref()), (kind, manifest.as_bytes()));
     assert_eq!(repository.manifest_digest("one").await.unwrap().map(|(digest, _)| digest), digest);
-    let found = cubby_registry::catalog(&server.address, "app", Credentials::Anonymous, &Settings::default()).await;
+    let found = cubby_registry::search(&server.address, "app", 25, Credentials::Anonymous, &Settings::default()).await;
     assert_eq!(found.unwrap()[0].name, format!("{}/team/app", server.address));
+    assert_eq!(repository.tags().await.unwrap(), ["one"]);
 }
 
 #[tokio::test]
@@ -140,10 +141,10 @@ async fn what_is_not_there_is_not_found_and_a_wrong_digest_is_refused() {
 #[tokio::test]
 async fn passwords_are_wanted_and_checked() {
     let server = with_password();
-    for credentials in [Credentials::Anonymous, user("wrong")] {
-        let refused = open(&server, Access::Pull, credentials).await.manifest("one").await.unwrap_err();
-        assert!(matches!(refused, Error::Unauthorized(_)), "{refused}");
-    }
+    let refused = open(&server, Access::Pull, user("wrong")).await.manifest("one").await.unwrap_err();
+    assert!(matches!(refused, Error::Unauthorized(_)), "{refused}");
+    let nobody = open(&server, Access::Pull, Credentials::Anonymous).await.manifest("one").await.unwrap_err();
+    assert!(nobody.to_string().ends_with("no basic auth credentials"), "{nobody}");
     let repository = open(&server, Access::Push, user("secret")).await;
     repository.check().await.unwrap();
     push_hello(&repository).await.unwrap();
@@ -174,11 +175,20 @@ fn in_own_network(work: impl FnOnce() + Send + 'static) {
 }
 
 fn certificate(dir: &Path) -> (String, String) {
+    made_certificate(dir, "basicConstraints=critical,CA:FALSE")
+}
+
+/// What Docker's handbook tells people to make: authority and server in one.
+fn authority_as_server(dir: &Path) -> (String, String) {
+    made_certificate(dir, "basicConstraints=critical,CA:TRUE")
+}
+
+fn made_certificate(dir: &Path, constraints: &str) -> (String, String) {
     let (certificate, key) = (dir.join("cert.pem"), dir.join("key.pem"));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
         .args(["-subj", "/CN=registry.test", "-addext", "subjectAltName=IP:192.0.2.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-addext", constraints])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")
@@ -196,23 +206,26 @@ fn a_certificate_counts_only_with_its_authority_and_plain_http_never() {
     in_own_network(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let server = server_on("192.0.2.1", certificate);
-            let open = async |settings: Settings| {
-                Repository::open(&server.address, "app", Access::Pull, Credentials::Anonymous, &settings).await
-            };
-            let unknown = open(Settings::default()).await.unwrap_err();
-            assert!(unknown.to_string().contains("certificate"), "{unknown}");
+            for kind in [certificate, authority_as_server] {
+                let server = server_on("192.0.2.1", kind);
+                let open = async |settings: Settings| {
+                    Repository::open(&server.address, "app", Access::Pull, Credentials::Anonymous, &settings).await
+                };
+                let unknown = open(Settings::default()).await.unwrap_err();
+                assert!(unknown.to_string().ends_with("x509: certificate signed by unknown authority"), "{unknown}");
 
-            let authorities = server.dir.path().join("certs.d");
-            fs::create_dir_all(authorities.join(&server.address)).unwrap();
-            fs::copy(server.dir.path().join("cert.pem"), authorities.join(&server.address).join("ca.crt")).unwrap();
-            let trusting = Settings { certificates: Some(authorities), ..Settings::default() };
-            open(trusting).await.unwrap().check().await.unwrap();
+                let authorities = server.dir.path().join("certs.d");
+                fs::create_dir_all(authorities.join(&server.address)).unwrap();
+                fs::copy(server.dir.path().join("cert.pem"), authorities.join(&server.address).join("ca.crt")).unwrap();
+                let trusting = Settings { certificates: vec![authorities], ..Settings::default() };
+                open(trusting).await.unwrap().check().await.unwrap();
+            }
 
             let plain = server_on("192.0.2.1", |_| (String::new(), String::new()));
             let settings = Settings::default();
             let refused = Repository::open(&plain.address, "app", Access::Pull, Credentials::Anonymous, &settings);
-            assert!(matches!(refused.await, Err(Error::Unreachable { .. })), "plain HTTP off loopback");
+            let refused = refused.await.unwrap_err();
+            assert!(refused.to_string().ends_with("http: server gave HTTP response to HTTPS client"), "{refused}");
         });
     });
 }

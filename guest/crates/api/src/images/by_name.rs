@@ -21,11 +21,12 @@ pub async fn get(
     State(engine): State<Arc<Engine>>,
     Path(rest): Path<String>,
     version: ApiVersion,
+    query: Query,
 ) -> Result<Response, ApiError> {
     match rest.rsplit_once('/') {
-        Some((name, "json")) => Ok(Json(inspect::inspect(&engine, name, version)?).into_response()),
-        Some((name, "history")) => Ok(Json(inspect::history(&engine, name)?).into_response()),
-        Some((name, "get")) => save::save(&engine, vec![name.to_owned()]),
+        Some((name, "json")) => Ok(Json(inspect::inspect(&engine, name, version, &query)?).into_response()),
+        Some((name, "history")) => Ok(Json(inspect::history(&engine, name, &query)?).into_response()),
+        Some((name, "get")) => save::save(&engine, vec![name.to_owned()], &query),
         _ => Err(page_not_found().await),
     }
 }

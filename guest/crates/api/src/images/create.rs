@@ -33,8 +33,14 @@ pub async fn create(
     let reference = reference(query.text("fromImage").unwrap_or_default(), query.text("tag").unwrap_or_default())?;
     let credentials = credentials(&headers)?;
     let platform = platform(query.text("platform"))?;
-    let resolved = engine.images.resolve(&PullOptions { reference, platform, credentials }).await?;
-    Ok(stream::telling(move |say| async move { engine.images.pull(resolved, say).await }))
+    let one = reference.tag().is_some() || reference.digest().is_some();
+    let options = PullOptions { reference, platform, credentials };
+    if one {
+        let resolved = engine.images.resolve(&options).await?;
+        return Ok(stream::telling(move |say| async move { engine.images.pull(resolved, say).await }));
+    }
+    let tags = engine.images.remote_tags(&options).await?;
+    Ok(stream::telling(move |say| async move { engine.images.pull_tags(options, tags, say).await }))
 }
 
 /// A root filesystem as an image. Only from the request's body: fetching what a client names by URL is its own affair.
@@ -70,12 +76,12 @@ pub fn credentials(headers: &HeaderMap) -> Result<Credentials, ApiError> {
     Credentials::from_header(header).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
-/// `tag` may be a digest, and wins over what the name itself says.
+/// `tag` may be a digest, and wins over what the name itself says. A name with neither means every tag.
 fn reference(name: &str, tag: &str) -> Result<Reference, ApiError> {
     let invalid = |error: cubby_image::reference::InvalidReference| ApiError::bad_request(error.to_string());
     let name = Reference::parse(name).map_err(invalid)?;
     match (tag, tag.parse::<Digest>()) {
-        ("", _) => Ok(name.or_latest()),
+        ("", _) => Ok(name),
         (_, Ok(digest)) => Ok(name.with_digest(digest)),
         (tag, Err(_)) => name.with_tag(tag).map_err(invalid),
     }
@@ -89,7 +95,7 @@ mod tests {
     fn tags_and_digests_complete_the_name() {
         let digest = Digest::of(b"x");
         for (name, tag, expected) in [
-            ("busybox", "", "busybox:latest".to_owned()),
+            ("busybox", "", "busybox".to_owned()),
             ("busybox:1", "", "busybox:1".to_owned()),
             ("busybox:1", "2", "busybox:2".to_owned()),
             ("busybox", &digest.to_string(), format!("busybox@{digest}")),

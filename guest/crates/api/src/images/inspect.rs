@@ -1,12 +1,15 @@
 //! `GET /images/{name}/json` and `/history`. Source: API 1.50 `ImageInspect`, `ImageHistory`.
 
+use std::sync::Arc;
+
 use cubby_engine::{Engine, images::Image, timestamps};
 use serde_json::{Value, json};
 
-use crate::{error::ApiError, version::ApiVersion};
+use super::{load::platform, manifests::manifests};
+use crate::{error::ApiError, extract::Query, version::ApiVersion};
 
-pub fn inspect(engine: &Engine, name: &str, version: ApiVersion) -> Result<Value, ApiError> {
-    let image = engine.images.find(name)?;
+pub fn inspect(engine: &Engine, name: &str, version: ApiVersion, query: &Query) -> Result<Value, ApiError> {
+    let image = find(engine, name, query)?;
     let file = &image.file;
     let mut answer = json!({
         "Id": image.id,
@@ -31,10 +34,29 @@ pub fn inspect(engine: &Engine, name: &str, version: ApiVersion) -> Result<Value
     if let Some(os_version) = &file.os_version {
         answer["OsVersion"] = json!(os_version);
     }
+    if let Some(manifest) = image.manifest().filter(|_| version >= ApiVersion(48)) {
+        let (media_type, size) = (&manifest.media_type, manifest.document.len());
+        answer["Descriptor"] = json!({ "mediaType": media_type, "digest": manifest.digest(), "size": size });
+    }
+    if query.flag("manifests") && version >= ApiVersion(48) {
+        if query.text("platform").is_some_and(|platform| !platform.is_empty()) {
+            return Err(ApiError::bad_request(
+                "conflicting options: manifests and platform options cannot both be set",
+            ));
+        }
+        answer["Manifests"] = json!(manifests(engine, &image));
+    }
     if version < ApiVersion(44) {
         answer["VirtualSize"] = json!(image.size_bytes);
     }
     Ok(answer)
+}
+
+/// The image of that name, which must be for the platform that is asked for.
+fn find(engine: &Engine, name: &str, query: &Query) -> Result<Arc<Image>, ApiError> {
+    let image = engine.images.find(name)?;
+    image.must_fit(name, platform(query.text("platform"))?.as_ref())?;
+    Ok(image)
 }
 
 /// Where the layers are, as the overlay2 driver shows them.
@@ -48,8 +70,8 @@ fn graph_driver(image: &Image) -> Value {
 }
 
 /// Newest step first; only the newest has the image's id and names.
-pub fn history(engine: &Engine, name: &str) -> Result<Vec<Value>, ApiError> {
-    let image = engine.images.find(name)?;
+pub fn history(engine: &Engine, name: &str, query: &Query) -> Result<Vec<Value>, ApiError> {
+    let image = find(engine, name, query)?;
     let mut layers = image.layers.iter();
     let mut steps = Vec::with_capacity(image.file.history.len());
     for step in &image.file.history {

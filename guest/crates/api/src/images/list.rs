@@ -9,11 +9,13 @@ use cubby_engine::{
 };
 use serde_json::{Value, json};
 
-use super::stream::blocking;
+use super::{manifests::manifests, stream::blocking};
 use crate::{error::ApiError, extract::Query, version::ApiVersion};
 
 /// From here on an image without names has empty lists instead of `<none>`.
 const EMPTY_NAMES: ApiVersion = ApiVersion(43);
+/// From here on clients may ask for manifests.
+const MANIFESTS: ApiVersion = ApiVersion(47);
 /// From here on there is no `VirtualSize`.
 const NO_VIRTUAL_SIZE: ApiVersion = ApiVersion(44);
 
@@ -31,9 +33,16 @@ pub async fn list(
         engine.images.usage().into_iter().map(|usage| (usage.image.id, usage.shared_bytes)).collect::<HashMap<_, _>>()
     });
     let listed = engine.images.list(&filters)?;
+    // Why only then: counting is cheap here, but clients take a number other than -1 for a request of theirs.
+    let with_manifests = query.flag("manifests") && version >= MANIFESTS;
     let summaries = listed.iter().map(|listed| {
         let shared = shared.as_ref().map_or(-1, |shared| shared.get(&listed.image.id).map_or(0, |bytes| *bytes as i64));
-        summary(listed, shared, version)
+        let mut summary = summary(listed, shared, version);
+        if with_manifests {
+            summary["Manifests"] = json!(manifests(&engine, &listed.image));
+            summary["Containers"] = json!(engine.images.containers_of(&listed.image).len());
+        }
+        summary
     });
     Ok(Json(summaries.collect()))
 }

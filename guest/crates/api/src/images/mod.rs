@@ -6,10 +6,14 @@
 mod by_name;
 mod commit;
 mod create;
+mod distribution;
+mod ext;
 mod inspect;
 mod list;
 mod load;
+mod manifests;
 mod save;
+mod search;
 pub(crate) mod stream;
 
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use axum::{
 };
 use cubby_engine::Engine;
 
+pub use ext::{proxies, registry_config};
 pub use list::usage_summaries;
 
 pub fn routes() -> Router<Arc<Engine>> {
@@ -30,5 +35,8 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/commit", post(commit::commit))
         .route("/images/prune", post(list::prune))
         .route("/images/get", get(save::many))
+        .route("/images/search", get(search::search))
+        .route("/distribution/{*rest}", get(distribution::inspect))
         .route("/images/{*rest}", get(by_name::get).post(by_name::post).delete(by_name::delete))
+        .merge(ext::routes())
 }

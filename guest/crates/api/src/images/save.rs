@@ -5,15 +5,16 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use cubby_engine::Engine;
 
-use super::stream;
+use super::{load, stream};
 use crate::{error::ApiError, extract::Query};
 
 pub async fn many(State(engine): State<Arc<Engine>>, query: Query) -> Result<Response, ApiError> {
-    save(&engine, query.all("names").map(str::to_owned).collect())
+    save(&engine, query.all("names").map(str::to_owned).collect(), &query)
 }
 
-pub fn save(engine: &Arc<Engine>, names: Vec<String>) -> Result<Response, ApiError> {
-    let save = engine.images.prepare_save(&names)?;
+pub fn save(engine: &Arc<Engine>, names: Vec<String>, query: &Query) -> Result<Response, ApiError> {
+    let platform = load::platform(query.text("platform"))?;
+    let save = engine.images.prepare_save(&names, platform.as_ref())?;
     let engine = engine.clone();
     Ok(stream::bytes(move |out| engine.images.save(&save, out)))
 }

@@ -75,7 +75,8 @@ impl Messages {
     }
 }
 
-fn line(message: &Message) -> Bytes {
+/// One object and a line's end.
+pub fn line(message: &Message) -> Bytes {
     let mut line = serde_json::to_vec(message).unwrap_or_default();
     line.extend_from_slice(b"\r\n");
     line.into()

@@ -7,10 +7,12 @@ use cubby_engine::Engine;
 use serde_json::{Value, json};
 
 use super::version::DOCKER_VERSION;
+use crate::images::{proxies, registry_config};
 
 pub async fn info(State(engine): State<Arc<Engine>>) -> Json<Value> {
     let host = engine.host();
     let counts = engine.counts();
+    let [http_proxy, https_proxy, no_proxy] = proxies(&engine);
     Json(json!({
         "ID": engine.id,
         "Containers": counts.containers,
@@ -51,22 +53,14 @@ pub async fn info(State(engine): State<Arc<Engine>>) -> Json<Value> {
         "OSType": "linux",
         "Architecture": host.machine,
         "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": {
-            "AllowNondistributableArtifactsCIDRs": null,
-            "AllowNondistributableArtifactsHostnames": null,
-            "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
-            "IndexConfigs": {
-                "docker.io": { "Name": "docker.io", "Mirrors": [], "Secure": true, "Official": true },
-            },
-            "Mirrors": null,
-        },
+        "RegistryConfig": registry_config(&engine),
         "NCPU": host.cpus,
         "MemTotal": host.memory_bytes,
         "GenericResources": null,
         "DockerRootDir": engine.config.data_root,
-        "HttpProxy": "",
-        "HttpsProxy": "",
-        "NoProxy": "",
+        "HttpProxy": http_proxy,
+        "HttpsProxy": https_proxy,
+        "NoProxy": no_proxy,
         "Name": host.hostname,
         "Labels": [],
         "ExperimentalBuild": false,

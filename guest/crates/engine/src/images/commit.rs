@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read},
     path::Path,
+    sync::Arc,
     thread,
     time::SystemTime,
 };
@@ -37,38 +38,58 @@ impl Images {
     /// Makes an image of `base` and the changes in `upper`, an overlay's upper directory. Blocks. The container whose
     /// directory it is should be paused: otherwise the image may show a moment that never was.
     pub fn commit(&self, base: Option<&Image>, upper: &Path, options: CommitOptions) -> Result<Digest> {
+        let staged = self.stage(upper)?;
+        self.keep(base, Some(staged), None, options)
+    }
+
+    /// A step of a build: like [`Images::commit`], and without `upper` only the config is new.
+    pub(crate) fn step(
+        &self,
+        base: Option<&Image>,
+        upper: Option<&Path>,
+        options: CommitOptions,
+    ) -> Result<Arc<Image>> {
+        let staged = upper.map(|upper| self.stage(upper)).transpose()?;
+        let id = self.keep(base, staged, None, options)?;
+        self.retained(&id).ok_or_else(|| Error::not_found(format!("No such image: {id}")))
+    }
+
+    fn stage(&self, upper: &Path) -> Result<Staged> {
         let failed = |error| describe(error, "make a layer of the container's changes");
         let (reader, writer) = io::pipe().map_err(|source| Error::system("make a pipe", source))?;
-        let staged = thread::scope(|scope| {
+        thread::scope(|scope| {
             let written = scope.spawn(move || write_upper(upper, io::BufWriter::with_capacity(64 << 10, writer)));
             let staged = self.store.unpack(reader);
             // Why in this order: a writer that failed ends the stream early, and its reason is the true one.
             written.join().map_err(|_| Error::internal("reading the container's changes failed"))?.map_err(failed)?;
             staged.map_err(failed)
-        })?;
-        self.keep(base, staged, None, options)
+        })
     }
 
     /// Makes an image of a single layer out of a root filesystem's tar, compressed or not: `docker import`. Blocks.
     pub fn import(&self, tar: impl Read + Send, platform: Option<&Platform>, options: CommitOptions) -> Result<Digest> {
         let staged = self.store.unpack(tar).map_err(|error| describe(error, "unpack the root filesystem"))?;
-        self.keep(None, staged, platform, options)
+        self.keep(None, Some(staged), platform, options)
     }
 
     fn keep(
         &self,
         base: Option<&Image>,
-        staged: Staged,
+        staged: Option<Staged>,
         platform: Option<&Platform>,
         options: CommitOptions,
     ) -> Result<Digest> {
         let failed = |error| describe(error, "keep the new layer");
-        let is_empty = *staged.diff_id() == Digest::of(&EMPTY_TAR);
-        let layer = LayerRecord { diff_id: *staged.diff_id(), size_bytes: staged.files_bytes, blob: None };
-        let pin = if is_empty { None } else { Some(self.store.place(staged).map_err(failed)?) };
-        self.store.sync().map_err(failed)?;
+        let staged = staged.filter(|staged| *staged.diff_id() != Digest::of(&EMPTY_TAR));
+        let is_empty = staged.is_none();
         let mut layers = base.map_or_else(Vec::new, |base| base.layers.to_vec());
-        layers.extend((!is_empty).then_some(layer));
+        let layer =
+            |staged: &Staged| LayerRecord { diff_id: *staged.diff_id(), size_bytes: staged.files_bytes, blob: None };
+        layers.extend(staged.as_ref().map(layer));
+        let pin = staged.map(|staged| self.store.place(staged)).transpose().map_err(failed)?;
+        if pin.is_some() {
+            self.store.sync().map_err(failed)?;
+        }
         let name = options.name.clone();
         let config = document(base, platform, &layers, is_empty, options)?;
         let file =
@@ -76,7 +97,7 @@ impl Images {
         let id = Digest::of(config.as_bytes());
         let mut index = self.write();
         let names: Vec<Reference> = name.iter().cloned().collect();
-        self.put_image(&mut index, NewImage { id, config: &config, file, layers }, &names)?;
+        self.put_image(&mut index, NewImage { id, config: &config, file, layers, manifest: None }, &names)?;
         let image = index.get(&id).cloned();
         drop(index);
         drop(pin);

@@ -6,9 +6,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use cubby_image::{Digest, ImageConfig, ImageFile, Platform, Reference};
+use cubby_image::{Digest, ImageConfig, ImageFile, Platform, Reference, manifest::Document};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use crate::error::{Error, Result};
 
 /// One image with its names at one moment. Immutable: a change of names makes another `Image` of the same content.
 #[derive(Clone, Debug)]
@@ -44,6 +46,19 @@ impl Image {
         self.file.platform()
     }
 
+    /// An image is of one platform; one for another than the one asked for is not it. Source: moby daemon/images
+    /// `GetImage`.
+    pub fn must_fit(&self, name: &str, wanted: Option<&Platform>) -> Result<()> {
+        let has = self.platform();
+        match wanted.filter(|wanted| !has.satisfies(wanted)) {
+            None => Ok(()),
+            Some(wanted) => Err(Error::not_found(format!(
+                "image with reference {name} was found but its platform ({has}) does not match the specified platform \
+                 ({wanted})"
+            ))),
+        }
+    }
+
     pub fn architecture(&self) -> &str {
         &self.file.architecture
     }
@@ -67,6 +82,16 @@ impl Image {
         cubby_image::config::raw_config(self.record.config.as_bytes())
     }
 
+    /// Length of the config document.
+    pub fn config_bytes(&self) -> usize {
+        self.record.config.len()
+    }
+
+    /// How its registry or archive described it.
+    pub fn manifest(&self) -> Option<&ManifestRecord> {
+        self.record.manifest.as_ref()
+    }
+
     /// True when no name is left.
     pub fn is_dangling(&self) -> bool {
         self.repo_tags.is_empty()
@@ -80,9 +105,32 @@ pub(super) struct Record {
     pub config: String,
     pub layers: Vec<LayerRecord>,
     pub tagged_at: i64,
+    /// How its registry or archive described it, when it came from one or was pushed to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<ManifestRecord>,
     /// Removed by its user while containers still stand on it: out of sight, its layers kept.
     #[serde(default)]
     pub hidden: bool,
+}
+
+/// An image manifest, byte for byte: so that what is pushed or saved unchanged keeps its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestRecord {
+    pub media_type: String,
+    pub document: String,
+}
+
+impl ManifestRecord {
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.document.as_bytes())
+    }
+
+    /// The digests of its layers' blobs, bottom first; empty when it cannot be read.
+    pub fn layer_digests(&self) -> Vec<Digest> {
+        let document: Option<Document> = serde_json::from_str(&self.document).ok();
+        let layers = document.and_then(|document| document.layers).unwrap_or_default();
+        layers.into_iter().map(|layer| layer.digest).collect()
+    }
 }
 
 /// One layer of one image.

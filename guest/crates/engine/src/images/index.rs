@@ -91,6 +91,11 @@ impl Index {
         self.names.iter().filter(|(_, target)| *target == id).map(|(name, _)| name).collect()
     }
 
+    /// Every name and the image it means.
+    pub fn names(&self) -> impl Iterator<Item = (&Reference, &Digest)> {
+        self.names.iter()
+    }
+
     /// Any image, hidden ones too.
     pub fn get(&self, id: &Digest) -> Option<&Arc<Image>> {
         self.images.get(id)

@@ -100,6 +100,11 @@ impl Images {
         layers.values().sum()
     }
 
+    /// The ids of the containers that stand on an image.
+    pub fn containers_of(&self, image: &Image) -> Vec<String> {
+        self.using(&image.id).into_iter().map(|user| user.container_id).collect()
+    }
+
     /// Every image in sight with what it shares with others.
     pub fn usage(&self) -> Vec<Usage> {
         let images: Vec<Arc<Image>> = self.read().visible().cloned().collect();

@@ -14,7 +14,7 @@ use cubby_image::{
 
 use super::{
     IMAGE, Images, NAME,
-    image::{BlobRecord, LayerRecord, NameRecord, Record},
+    image::{BlobRecord, LayerRecord, ManifestRecord, NameRecord, Record},
     index::Index,
     message::Message,
 };
@@ -72,7 +72,9 @@ impl Images {
         });
         let mut said = Vec::new();
         let mut index = self.write();
-        let new = NewImage { id: image.id, config: &image.config, file: image.file.clone(), layers: layers.collect() };
+        let manifest = image.manifest.clone().map(|(media_type, document)| ManifestRecord { media_type, document });
+        let (config, file) = (image.config.as_str(), image.file.clone());
+        let new = NewImage { id: image.id, config, file, layers: layers.collect(), manifest };
         for (name, old) in self.put_image(&mut index, new, &image.names)? {
             let name = name.familiar();
             if let Some(old) = old {
@@ -106,8 +108,10 @@ impl Images {
         new: NewImage<'_>,
         names: &[Reference],
     ) -> Result<Vec<(Reference, Option<Digest>)>> {
-        let NewImage { id, config, file, layers } = new;
-        let record = Record { config: config.to_owned(), layers, tagged_at: now(), hidden: false };
+        let NewImage { id, config, file, layers, manifest } = new;
+        // Why: an archive without manifests says nothing about the one that the image came with earlier.
+        let manifest = manifest.or_else(|| index.get(&id).and_then(|image| image.record.manifest.clone()));
+        let record = Record { config: config.to_owned(), layers, tagged_at: now(), manifest, hidden: false };
         let row = Row::new(IMAGE, id.to_string(), &record);
         let rows = names.iter().map(|name| Row::new(NAME, name.to_string(), &NameRecord { image: id }));
         std::iter::once(row)
@@ -129,6 +133,7 @@ pub(super) struct NewImage<'a> {
     pub config: &'a str,
     pub file: ImageFile,
     pub layers: Vec<LayerRecord>,
+    pub manifest: Option<ManifestRecord>,
 }
 
 pub(super) fn now() -> i64 {

@@ -34,6 +34,9 @@ pub struct ProgressDetail {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorDetail {
+    /// What a command of a build ended with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i32>,
     pub message: String,
 }
 
@@ -71,7 +74,11 @@ impl Message {
     /// The end of a stream that failed after it began.
     pub fn error(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { error_detail: Some(ErrorDetail { message: message.clone() }), error: Some(message), ..Self::default() }
+        Self {
+            error_detail: Some(ErrorDetail { code: None, message: message.clone() }),
+            error: Some(message),
+            ..Self::default()
+        }
     }
 }
 

@@ -6,9 +6,11 @@
 
 pub mod changes;
 mod commit;
+mod distribution;
 mod find;
 mod image;
 mod index;
+mod layers;
 mod list;
 mod load;
 mod message;
@@ -16,31 +18,36 @@ mod names;
 pub mod pieces;
 mod pull;
 mod push;
-#[cfg(test)]
-mod push_tests;
+mod registries;
 mod remove;
 mod save;
+mod search;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
     thread,
 };
 
 use cubby_image::{Digest, ImageFile, Limits, Reference, Store};
-use cubby_registry::Settings;
 
 pub use commit::CommitOptions;
-pub use image::{BlobRecord, Image, ImageUse, ImageUsers, LayerRecord};
+pub use distribution::Distribution;
+pub use image::{BlobRecord, Image, ImageUse, ImageUsers, LayerRecord, ManifestRecord};
+pub use layers::{ChangesOptions, Counts, LayerFacts, LayerView};
 pub use list::{Listed, Pruned, Usage, created_at, timestamp, unix_seconds};
 pub use load::LoadOptions;
 pub use message::Message;
 pub use pull::{PullOptions, Resolved, Say};
 pub use push::Push;
+pub use registries::{HostCertificates, Proxies, Registries, RegistryOptions};
 pub use remove::{RemoveOptions, Removed};
 pub use save::Save;
+pub use search::SearchOptions;
+pub use verify::{Verdict, VerifyOptions};
 
 use crate::{
     error::{Error, Result},
@@ -53,6 +60,8 @@ use pull::Fetches;
 
 const IMAGE: &str = "image";
 const NAME: &str = "image-name";
+const SETTINGS: &str = "settings";
+const REGISTRIES: &str = "registries";
 
 /// See the module's documentation.
 pub struct Images {
@@ -61,7 +70,9 @@ pub struct Images {
     events: Arc<EventBus>,
     index: RwLock<Index>,
     users: OnceLock<Weak<dyn ImageUsers>>,
-    registries: RwLock<Settings>,
+    registries: RwLock<Registries>,
+    /// Certificates that users gave us.
+    certificates: PathBuf,
     fetches: Fetches,
 }
 
@@ -72,7 +83,13 @@ impl Images {
         let store = Store::open(data_root, Limits::default()).map_err(failed)?;
         let index = read_index(&store, &state)?;
         store.sweep(&index.layers()).map_err(failed)?;
-        let registries = Settings { certificates: Some(data_root.join("certs.d")), ..Settings::default() };
+        let certificates = data_root.join("certs.d");
+        let stored = state.fetch(SETTINGS, REGISTRIES).map_err(|source| Error::system("read the settings", source))?;
+        let registries = Registries {
+            stored: stored.unwrap_or_default(),
+            certificates: vec![certificates.clone()],
+            ..Registries::default()
+        };
         let images = Self {
             store,
             state,
@@ -80,6 +97,7 @@ impl Images {
             index: RwLock::new(index),
             users: OnceLock::new(),
             registries: RwLock::new(registries),
+            certificates,
             fetches: Fetches::default(),
         };
         images.empty_trash();
@@ -95,12 +113,43 @@ impl Images {
         self.release_hidden();
     }
 
-    /// How registries are reached; counts for requests from now on.
-    pub fn set_registries(&self, settings: Settings) {
-        *self.registries.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    /// What this start of the engine says about registries; `certificates` is another directory laid out as `certs.d`.
+    ///
+    /// # Errors
+    /// Invalid for what cannot be meant.
+    pub fn give_registries(&self, given: RegistryOptions, certificates: Option<PathBuf>) -> Result<()> {
+        given.check()?;
+        let mut registries = self.registries.write().unwrap_or_else(PoisonError::into_inner);
+        registries.given = given;
+        registries.certificates.extend(certificates);
+        Ok(())
     }
 
-    pub fn registries(&self) -> Settings {
+    /// What users say about registries, kept; counts for requests from now on.
+    ///
+    /// # Errors
+    /// Invalid for what cannot be meant.
+    pub fn store_registries(&self, stored: RegistryOptions) -> Result<()> {
+        stored.check()?;
+        let mut registries = self.registries.write().unwrap_or_else(PoisonError::into_inner);
+        self.state
+            .put(SETTINGS, REGISTRIES, &stored)
+            .map_err(|source| Error::system("record the settings for registries", source))?;
+        registries.stored = stored;
+        Ok(())
+    }
+
+    /// Keeps certificates for a registry. Blocks.
+    pub fn store_certificates(&self, host: &str, files: &HostCertificates) -> Result<()> {
+        registries::write_certificates(&self.certificates, host, files)
+    }
+
+    /// Forgets a registry's certificates. Blocks.
+    pub fn remove_certificates(&self, host: &str) -> Result<()> {
+        registries::remove_certificates(&self.certificates, host)
+    }
+
+    pub fn registries(&self) -> Registries {
         self.registries.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -125,6 +174,17 @@ impl Images {
         if let Err(error) = spawned {
             tracing::warn!(err = %error, "removed layers keep their space until the next start");
         }
+    }
+
+    /// The directories that overlayfs stacks for an image, topmost first; without one, an empty directory. A mount that
+    /// nothing is written to wants two.
+    pub(crate) fn lowers(&self, image: Option<&Image>, read_only: bool) -> Vec<PathBuf> {
+        let empty = self.store.empty_dir();
+        let mut lowers = image.map_or_else(|| vec![empty.clone()], |image| image.lower_dirs.to_vec());
+        if read_only && !lowers.contains(&empty) {
+            lowers.push(empty);
+        }
+        lowers
     }
 
     /// How many images there are in sight.

@@ -3,7 +3,7 @@
 use std::{io::Write, sync::Arc};
 
 use cubby_image::{
-    Reference,
+    Platform, Reference,
     archive::{self, SavedImage, SavedLayer},
     reference::is_hex_id,
 };
@@ -15,13 +15,14 @@ impl Images {
     /// What [`Images::save`] would write: so that a wrong name is an error before the answer begins.
     ///
     /// # Errors
-    /// Not found for any of the names.
-    pub fn prepare_save(&self, names: &[String]) -> Result<Save> {
+    /// Not found for any of the names, and for an image that is not for the platform.
+    pub fn prepare_save(&self, names: &[String], platform: Option<&Platform>) -> Result<Save> {
         let index = self.read();
         let mut images: Vec<SavedImage> = Vec::new();
         let mut pins = Vec::new();
         for name in names {
             for (image, names) in meant(&index, name)? {
+                image.must_fit(name, platform)?;
                 for layer in image.layers.iter() {
                     let pin = self.store.pin(&layer.diff_id);
                     pins.push(pin.ok_or_else(|| Error::internal(format!("layer {} is missing", layer.diff_id)))?);
@@ -57,6 +58,7 @@ fn add(images: &mut Vec<SavedImage>, image: &Image, names: Vec<Reference>) {
             config: config.clone(),
             layers: image.layers.iter().map(|layer| SavedLayer { diff_id: layer.diff_id }).collect(),
             names,
+            manifest: image.record.manifest.as_ref().map(|m| (m.media_type.clone(), m.document.clone())),
             created: u64::try_from(created_at(image)).unwrap_or(0),
         }),
     }

@@ -294,12 +294,12 @@ fn a_save_names_what_was_asked_for() {
     let Some(bench) = Bench::new() else { return };
     let id = bench.load(&["a:1", "a:2", "b:1"], &["x"]);
     for (asked, expected) in [("a", vec!["a:1", "a:2"]), ("b:1", vec!["b:1"]), (&id.hex()[..12], vec![])] {
-        let save = bench.images.prepare_save(&[asked.to_owned()]).unwrap();
+        let save = bench.images.prepare_save(&[asked.to_owned()], None).unwrap();
         let mut bytes = Vec::new();
         bench.images.save(&save, &mut bytes).unwrap();
         let other = Bench::new().unwrap();
         other.images.load(bytes.as_slice(), &LoadOptions::default(), &|_| {}).unwrap();
         assert_eq!(other.images.retained(&id).unwrap().repo_tags, expected, "{asked}");
     }
-    assert!(bench.images.prepare_save(&["a".into(), "nothere".into()]).is_err());
+    assert!(bench.images.prepare_save(&["a".into(), "nothere".into()], None).is_err());
 }

@@ -64,6 +64,8 @@ pub struct LoadedImage {
     pub layers: Vec<LoadedLayer>,
     /// All with a tag.
     pub names: Vec<Reference>,
+    /// Media type and bytes of its manifest, where the archive has one.
+    pub manifest: Option<(String, String)>,
     /// False when it is for another machine than this.
     pub native: bool,
 }

@@ -11,7 +11,7 @@ use crate::{
     digest::Digest,
     error::{Error, Result},
     layer::Store,
-    manifest::{Descriptor, Document, MEDIA_DOCKER_INDEX, MEDIA_INDEX},
+    manifest::{Descriptor, Document, MEDIA_DOCKER_INDEX, MEDIA_INDEX, MEDIA_MANIFEST},
     platform::Platform,
     reference::Reference,
 };
@@ -55,6 +55,7 @@ struct Plan {
     config: Vec<u8>,
     names: Vec<Reference>,
     layers: Vec<LayerPlan>,
+    manifest: Option<(String, String)>,
 }
 
 struct LayerPlan {
@@ -102,7 +103,7 @@ fn docker_archive(documents: &Documents, blobs: &Blobs, platform: Option<&Platfo
             let path = clean_text(path.as_bytes())?;
             Ok(LayerPlan { digest: digest_in_path(&path), path })
         });
-        plans.push(Plan { config: config.to_vec(), names, layers: layers.collect::<Result<_>>()? });
+        plans.push(Plan { config: config.to_vec(), names, layers: layers.collect::<Result<_>>()?, manifest: None });
     }
     match platform {
         Some(wanted) if plans.is_empty() && !others.is_empty() => {
@@ -222,6 +223,11 @@ fn image_name(descriptor: &Descriptor) -> Result<Option<Reference>> {
 
 fn from_manifest(documents: &Documents, descriptor: &Descriptor, name: Option<Reference>) -> Result<Plan> {
     let manifest = documents.blob_document(&descriptor.digest)?;
+    let text = std::str::from_utf8(documents.blob(&descriptor.digest)?).ok().map(str::to_owned);
+    let media_type = manifest.media_type.clone().unwrap_or_else(|| match descriptor.media_type.as_str() {
+        "" => MEDIA_MANIFEST.to_owned(),
+        said => said.to_owned(),
+    });
     let missing = |what| move || Error::Archive(format!("a manifest has no {what}"));
     let config = manifest.config.ok_or_else(missing("config"))?;
     let layers = manifest.layers.ok_or_else(missing("layers"))?;
@@ -233,6 +239,7 @@ fn from_manifest(documents: &Documents, descriptor: &Descriptor, name: Option<Re
         config: documents.blob(&config.digest)?.to_vec(),
         names: name.into_iter().collect(),
         layers: layers.collect(),
+        manifest: text.map(|text| (media_type, text)),
     })
 }
 
@@ -257,7 +264,7 @@ fn check(plan: Plan, blobs: &mut Blobs, limit: usize, paths: &mut Vec<String>) -
     let native = file.platform().satisfies(&Platform { variant: None, ..Platform::native() });
     let id = Digest::of(&plan.config);
     let config = String::from_utf8(plan.config).map_err(|_| Error::Archive("an image config is not UTF-8".into()))?;
-    Ok(LoadedImage { id, config, file, layers, names: plan.names, native })
+    Ok(LoadedImage { id, config, file, layers, names: plan.names, manifest: plan.manifest, native })
 }
 
 fn check_layer(layer: &LayerPlan, diff_id: &Digest, blobs: &mut Blobs) -> Result<LoadedLayer> {

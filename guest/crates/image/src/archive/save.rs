@@ -25,6 +25,9 @@ pub struct SavedImage {
     pub layers: Vec<SavedLayer>,
     /// Names it gets in the archive; each has a tag.
     pub names: Vec<Reference>,
+    /// Media type and bytes of the manifest that it came with: written as it is when its layers are the plain ones that
+    /// an archive holds, so that the image keeps its digest.
+    pub manifest: Option<(String, String)>,
     /// Seconds since 1970, for the entries' times.
     pub created: u64,
 }
@@ -67,6 +70,16 @@ pub fn save(images: &[SavedImage], store: &Store, out: impl Write) -> Result<()>
     archive.tar.into_inner().and_then(|mut out| out.flush()).map_err(Error::Write)
 }
 
+/// Whether a manifest is of exactly these blobs.
+fn fits(manifest: &str, config: &Descriptor, layers: &[Descriptor]) -> bool {
+    let Ok(document) = serde_json::from_str::<Document>(manifest) else { return false };
+    let same = |a: &Descriptor, b: &Descriptor| (a.digest, a.size) == (b.digest, b.size);
+    let theirs = document.layers.unwrap_or_default();
+    document.config.is_some_and(|theirs| same(&theirs, config))
+        && theirs.len() == layers.len()
+        && theirs.iter().zip(layers).all(|(a, b)| same(a, b))
+}
+
 fn docker_image(image: &SavedImage) -> DockerImage {
     let tags: Vec<String> = image.names.iter().map(Reference::familiar).collect();
     DockerImage {
@@ -104,6 +117,9 @@ impl<W: Write> Archive<W> {
             layers.push(Descriptor::new(MEDIA_LAYER, layer.diff_id, size));
         }
         let config = self.blob(MEDIA_CONFIG, image.config.as_bytes())?;
+        if let Some((media_type, text)) = image.manifest.as_ref().filter(|(_, text)| fits(text, &config, &layers)) {
+            return self.blob(media_type, text.as_bytes());
+        }
         let manifest = Document {
             schema_version: 2,
             media_type: Some(MEDIA_MANIFEST.into()),

@@ -20,6 +20,7 @@ use std::{
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 
+use super::verify::has_length;
 use crate::{
     digest::{Digest, HashingWriter},
     error::{Error, Result},
@@ -145,6 +146,24 @@ impl Rebuilder {
             total += match record {
                 Record::Raw(bytes) => bytes.len() as u64,
                 Record::File(_, len) => len,
+            };
+        }
+        Ok(total)
+    }
+
+    /// Looks for every file without reading it; the stream's length.
+    pub fn check_shape(mut self) -> Result<u64> {
+        let mut total = 0;
+        while let Some(record) = self.record()? {
+            total += match record {
+                Record::Raw(bytes) => bytes.len() as u64,
+                Record::File(_, 0) => 0,
+                Record::File(path, len) => {
+                    let shown = || String::from_utf8_lossy(&path).into_owned();
+                    let file = self.content(&path).map_err(|source| Error::Entry { path: shown(), source })?;
+                    has_length(&file, len)?;
+                    len
+                }
             };
         }
         Ok(total)

@@ -25,6 +25,7 @@ use std::{
 use super::{
     apply, split,
     stream::{Compression, Sums, through},
+    verify::Strays,
 };
 use crate::{
     digest::{Digest, HashingWriter},
@@ -170,6 +171,27 @@ impl Store {
             fs::rename(item.path(), self.fresh(TRASH)).map_err(Error::disk("remove", item.path()))?;
         }
         Ok(())
+    }
+
+    /// What stands beside the layers in `keep` and the pinned ones.
+    pub fn strays(&self, keep: &HashSet<Digest>) -> Result<Strays> {
+        let pins = self.pins();
+        let mut strays = Strays::default();
+        for name in self.names(&self.shared.dir)? {
+            let wanted = Digest::from_hex(&name).is_ok_and(|id| keep.contains(&id) || pins.contains_key(&id));
+            if !wanted && ![STAGING, TRASH, EMPTY].contains(&name.as_str()) {
+                strays.unknown.push(name);
+            }
+        }
+        strays.unfinished = self.names(&self.shared.dir.join(STAGING))?.len();
+        strays.trash = self.names(&self.shared.dir.join(TRASH))?.len();
+        Ok(strays)
+    }
+
+    fn names(&self, dir: &Path) -> Result<Vec<String>> {
+        let failed = || Error::disk("list", dir);
+        let items = fs::read_dir(dir).map_err(failed())?;
+        items.map(|item| Ok(item.map_err(failed())?.file_name().to_string_lossy().into_owned())).collect()
     }
 
     /// Deletes what was removed. Takes as long as it takes.

@@ -148,6 +148,7 @@ fn what_is_saved_loads_again_with_equal_digests() {
     let saved = SavedImage {
         config: image.config.clone(),
         layers: image.layers.iter().map(|layer| SavedLayer { diff_id: layer.diff_id }).collect(),
+        manifest: None,
         names: image.names.clone(),
         created: 1,
     };

@@ -91,6 +91,7 @@ fn what_we_save_is_read_by_skopeo() {
     let saved = archive::SavedImage {
         config: image.config.clone(),
         layers: image.layers.iter().map(|layer| archive::SavedLayer { diff_id: layer.diff_id }).collect(),
+        manifest: None,
         names: image.names.clone(),
         created: 0,
     };

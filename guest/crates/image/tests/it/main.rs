@@ -4,6 +4,7 @@
 
 mod archives;
 mod build;
+mod changes;
 mod crash;
 mod foreign;
 mod hostile;

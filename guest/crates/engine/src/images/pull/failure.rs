@@ -17,6 +17,7 @@ pub fn translate(error: RegistryError, reference: &Reference) -> Error {
         RegistryError::Denied(_) => (ErrorKind::NotFound, no_access(&name, &error.to_string())),
         RegistryError::Configuration(reason) => (ErrorKind::InvalidParameter, reason.clone()),
         RegistryError::Unauthorized(_)
+        | RegistryError::NoCredentials { .. }
         | RegistryError::Unreachable { .. }
         | RegistryError::TooManyRequests(_)
         | RegistryError::Protocol(_)

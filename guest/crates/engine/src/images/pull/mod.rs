@@ -7,6 +7,7 @@
 //! ```
 //! A pull that fails or is dropped keeps nothing that no image lists. Two pulls of one layer download it once.
 
+mod every_tag;
 mod failure;
 mod layer;
 mod resolve;
@@ -67,7 +68,7 @@ impl Images {
     /// # Errors
     /// In dockerd's words: not found, access denied, no image for the platform, registry unreachable.
     pub async fn resolve(&self, options: &PullOptions) -> Result<Resolved> {
-        resolve::resolve(options, &self.registries()).await
+        resolve::resolve(options, &self.registries().effective()).await
     }
 
     /// Fetches what was resolved and records it. Dropping the future cancels the pull.
@@ -93,6 +94,10 @@ impl Images {
         let outcome =
             if before == Some(resolved.id) { "Image is up to date for" } else { "Downloaded newer image for" };
         say(Message::status(format!("Status: {outcome} {}", reference.familiar())));
+        if let Some(warning) = resolved.warning() {
+            tracing::warn!(image = %reference, "ignoring platform mismatch on single-arch image");
+            say(Message::status(warning));
+        }
         let attributes = HashMap::from([("name".to_owned(), reference.familiar_name())]);
         self.events.publish(Event::now("image", "pull", reference.familiar(), attributes));
         Ok(())
@@ -142,7 +147,8 @@ impl Images {
     fn record_pulled(&self, resolved: &Resolved, layers: Vec<LayerRecord>, pins: Vec<Pin>) -> Result<()> {
         self.store.sync().map_err(|error| describe(error, "sync the layers"))?;
         let mut index = self.write();
-        let new = NewImage { id: resolved.id, config: &resolved.config, file: resolved.file.clone(), layers };
+        let (id, config, file) = (resolved.id, resolved.config.as_str(), resolved.file.clone());
+        let new = NewImage { id, config, file, layers, manifest: Some(resolved.manifest.clone()) };
         self.put_image(&mut index, new, &[resolved.name(), resolved.reference.with_digest(resolved.digest)])?;
         drop(index);
         drop(pins);

@@ -1,4 +1,4 @@
-//! From a name to a manifest and a config, checked.
+//! From a name to a manifest and a config, checked: at the mirrors of its registry, then at the registry itself.
 
 use cubby_image::{
     Digest, ImageFile, Platform, Reference,
@@ -7,7 +7,10 @@ use cubby_image::{
 use cubby_registry::{Access, Repository, Settings};
 
 use super::{PullOptions, failure::translate};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    images::image::ManifestRecord,
+};
 
 /// Indexes point at indexes at most this deep.
 const DEPTH: usize = 3;
@@ -26,6 +29,10 @@ pub struct Resolved {
     pub config: String,
     pub file: ImageFile,
     pub layers: Vec<ResolvedLayer>,
+    /// The image's own manifest, as it came.
+    pub manifest: ManifestRecord,
+    /// The one platform that was asked for and that the image is not for.
+    pub(super) wanted: Option<Platform>,
     pub(super) repository: Repository,
 }
 
@@ -43,45 +50,66 @@ impl Resolved {
         }
     }
 
-    /// True when it is for another machine than this.
-    pub fn is_foreign(&self) -> bool {
-        !self.file.platform().satisfies(&Platform { variant: None, ..Platform::native() })
+    /// What dockerd says of an image of one platform that is not the one asked for. Source: moby daemon/images
+    /// `PullImage`.
+    pub fn warning(&self) -> Option<String> {
+        let wanted = self.wanted.as_ref()?;
+        let (name, has) = (self.reference.familiar(), self.file.platform());
+        Some(format!(
+            "WARNING: image with reference {name} was found but its platform ({has}) does not match the specified \
+             platform ({wanted})"
+        ))
     }
 }
 
+/// Asks one mirror after the other, the registry itself last.
 pub async fn resolve(options: &PullOptions, settings: &Settings) -> Result<Resolved> {
     let reference = options.reference.clone().or_latest();
+    let mut nth = 0;
+    loop {
+        let (settings, is_mirror) = settings.with_only_mirror(reference.domain(), nth);
+        match resolve_at(options, reference.clone(), &settings).await {
+            Err(error) if is_mirror && error.kind() != ErrorKind::InvalidParameter => {
+                tracing::info!(err = %error, image = %reference, "the mirror does not serve it");
+                nth += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+async fn resolve_at(options: &PullOptions, reference: Reference, settings: &Settings) -> Result<Resolved> {
     let explain = |error| translate(error, &reference);
     let credentials = options.credentials.clone();
     let repository = Repository::open(reference.domain(), reference.path(), Access::Pull, credentials, settings)
         .await
         .map_err(explain)?;
-    let (digest, manifest) = manifest(&repository, &reference, options.platform.as_ref()).await?;
-    let config = manifest.config.ok_or_else(|| unsupported("the manifest names no config"))?;
+    let Found { digest, manifest: record, document } =
+        manifest(&repository, &reference, options.platform.as_ref()).await?;
+    let config = document.config.ok_or_else(|| unsupported("the manifest names no config"))?;
     if !config.is_image_config() {
         return Err(unsupported(&format!("media type {:?} is not an image's", config.media_type)));
     }
     let bytes = blob(&repository, &config).await.map_err(|error| error.map(explain))?;
     let file =
         ImageFile::parse(&bytes).map_err(|error| unsupported(&format!("the image config is not readable: {error}")))?;
-    let layers = layers(manifest.layers.unwrap_or_default(), &file)?;
-    if let Some(wanted) = options.platform.as_ref().filter(|wanted| !file.platform().satisfies(wanted)) {
-        return Err(Error::not_found(format!(
-            "image with reference {} was found but its platform ({}) does not match the specified platform ({wanted})",
-            reference.familiar(),
-            file.platform()
-        )));
-    }
+    let layers = layers(document.layers.unwrap_or_default(), &file)?;
+    let wanted = options.platform.clone().filter(|wanted| !file.platform().satisfies(wanted));
     let config = String::from_utf8(bytes).map_err(|_| unsupported("the image config is not UTF-8"))?;
-    Ok(Resolved { id: Digest::of(config.as_bytes()), reference, digest, config, file, layers, repository })
+    let id = Digest::of(config.as_bytes());
+    Ok(Resolved { id, reference, digest, config, file, layers, manifest: record, wanted, repository })
 }
 
-/// The image manifest behind the name, and the digest of what the name itself meant.
-async fn manifest(
-    repository: &Repository,
-    reference: &Reference,
-    platform: Option<&Platform>,
-) -> Result<(Digest, Document)> {
+/// An image manifest, and how it was found.
+struct Found {
+    /// Of what the name itself meant.
+    digest: Digest,
+    manifest: ManifestRecord,
+    document: Document,
+}
+
+/// The image manifest behind the name.
+async fn manifest(repository: &Repository, reference: &Reference, platform: Option<&Platform>) -> Result<Found> {
     let mut wanted = reference.digest().copied();
     let mut top = None;
     for _ in 0..DEPTH {
@@ -99,7 +127,12 @@ async fn manifest(
             .map_err(|error| unsupported(&format!("the manifest is not readable: {error}")))?;
         match (&document.manifests, top) {
             (Some(manifests), _) => wanted = Some(choose(manifests, platform, reference)?),
-            (None, Some(top)) => return Ok((top, document)),
+            (None, Some(digest)) => {
+                let text =
+                    String::from_utf8(answer.bytes.into()).map_err(|_| unsupported("the manifest is not UTF-8"))?;
+                let manifest = ManifestRecord { media_type: answer.media_type, document: text };
+                return Ok(Found { digest, manifest, document });
+            }
             (None, None) => break,
         }
     }

@@ -12,6 +12,10 @@ use cubby_image::{Digest, Reference};
 use cubby_registry::Credentials;
 
 use super::*;
+use crate::{
+    images::{LoadOptions, PullOptions},
+    state::State,
+};
 
 struct Registry {
     child: Child,
@@ -71,7 +75,7 @@ async fn what_is_pushed_is_pulled_again_and_sent_only_once() {
     let Some(registry) = registry() else { return };
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [ours, theirs] = [images(dirs[0].path()), images(dirs[1].path())];
-    let archive = super::tests::archive(&["app:1"], &["a", "b", "a"]);
+    let archive = crate::images::tests::archive(&["app:1"], &["a", "b", "a"]);
     ours.load(archive.as_slice(), &LoadOptions::default(), &|_| {}).unwrap();
     let name = format!("127.0.0.1:{}/team/app", registry.port);
     ours.tag("app:1", &name, "one").unwrap();

@@ -1,9 +1,15 @@
 //! `docker push`: an image's layers, config and manifest to a registry.
 //!
 //! Layers are kept unpacked, so a blob is made again when the registry lacks it: the same tar stream as ever, gzipped
-//! anew. A layer that came from a registry has that blob's digest noted; when the registry has it, nothing is sent.
+//! anew. A layer that came from a registry has that blob's digest noted; when the registry has it, nothing is sent, and
+//! when another repository of that registry has it, it is mounted from there. An image all of whose blobs are the ones
+//! of the manifest that it came with keeps that manifest, and so its digest.
 
-use std::{fs::File, io::Seek, sync::Arc};
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, fs::File, io::Seek, sync::Arc};
 
 use bytes::Bytes;
 use cubby_image::{
@@ -14,11 +20,11 @@ use cubby_image::{
     },
 };
 use cubby_registry::{Access, Credentials, Repository};
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use tokio::{io::AsyncReadExt, task};
 
 use super::{
-    BlobRecord, Image, Images, LayerRecord, Say,
+    BlobRecord, Image, Images, LayerRecord, ManifestRecord, Say,
     load::describe,
     message::Message,
     pull::{short, translate},
@@ -28,8 +34,12 @@ use crate::{
     events::Event,
 };
 
+use target::{Sources, Target};
+
 /// How often a blob's upload is begun anew after a fault of the network.
 const ATTEMPTS: usize = 3;
+/// Layers compressed and sent side by side.
+const PARALLEL: usize = 3;
 /// Read from disk, and told as progress, in pieces of this size.
 const PIECE: usize = 256 << 10;
 
@@ -37,6 +47,7 @@ const PIECE: usize = 256 << 10;
 pub struct Push {
     repository: Arc<Repository>,
     images: Vec<(Reference, Arc<Image>)>,
+    sources: Sources,
 }
 
 impl Images {
@@ -49,11 +60,13 @@ impl Images {
         let reference = Reference::parse(name).map_err(invalid)?;
         let reference = if tag.is_empty() { reference } else { reference.with_tag(tag).map_err(invalid)? };
         let images = self.meant_by_push(&reference)?;
-        let settings = self.registries();
+        let sources = Sources::of(&self.read(), &images, &reference);
+        let settings = self.registries().effective();
         let repository = Repository::open(reference.domain(), reference.path(), Access::Push, credentials, &settings)
             .await
             .map_err(|error| translate(error, &reference))?;
-        Ok(Push { repository: Arc::new(repository), images })
+        let repository = Arc::new(repository.with_sources(sources.repositories()));
+        Ok(Push { repository, images, sources })
     }
 
     fn meant_by_push(&self, reference: &Reference) -> Result<Vec<(Reference, Arc<Image>)>> {
@@ -71,24 +84,33 @@ impl Images {
 
     /// Sends what the registry lacks. Dropping the future cancels the push.
     pub async fn push(self: &Arc<Self>, push: Push, say: Say) -> Result<()> {
-        let Push { repository, images } = push;
+        let Push { repository, images, sources } = push;
         for (name, image) in images {
             say(Message::status(format!("The push refers to repository [{}]", name.name())));
             for layer in image.layers.iter() {
                 say(Message::of(short(&layer.diff_id), "Preparing"));
             }
-            let (digest, size, blobs) = self.push_image(&repository, &name, &image, &say).await?;
+            let to = Target { repository: &repository, name: &name, sources: &sources, say: &say };
+            let (manifest, blobs) = self.push_image(&to, &image).await?;
+            let (digest, size) = (manifest.digest(), manifest.document.len());
             let tag = name.tag().unwrap_or("latest").to_owned();
             say(Message::status(format!("{tag}: digest: {digest} size: {size}")));
             say(Message::aux(serde_json::json!({ "Tag": tag, "Digest": digest, "Size": size })));
-            self.note_pushed(&name, &image, digest, &blobs)?;
+            self.note_pushed(&name, &image, manifest, &blobs)?;
         }
         Ok(())
     }
 
     /// Gives the image its digest in the registry, and notes which blobs its layers are there: the next push need not
     /// make them again.
-    fn note_pushed(&self, name: &Reference, image: &Image, digest: Digest, blobs: &[Descriptor]) -> Result<()> {
+    fn note_pushed(
+        &self,
+        name: &Reference,
+        image: &Image,
+        manifest: ManifestRecord,
+        blobs: &[Descriptor],
+    ) -> Result<()> {
+        let digest = manifest.digest();
         let mut index = self.write();
         if let Some(image) = index.get(&image.id).filter(|image| !image.record.hidden).cloned() {
             let mut record = (*image.record).clone();
@@ -96,6 +118,7 @@ impl Images {
                 let media_type = blob.media_type.clone();
                 layer.blob = Some(BlobRecord { digest: blob.digest, size_bytes: blob.size, media_type });
             }
+            record.manifest = Some(manifest);
             self.replace_record(&mut index, &image, record)?;
             self.set_name(&mut index, name.with_digest(digest), image.id)?;
         }
@@ -105,64 +128,45 @@ impl Images {
         Ok(())
     }
 
-    async fn push_image(
-        &self,
-        to: &Repository,
-        name: &Reference,
-        image: &Image,
-        say: &Say,
-    ) -> Result<(Digest, usize, Vec<Descriptor>)> {
-        let mut layers = Vec::with_capacity(image.layers.len());
-        let mut sent: Vec<(Digest, Descriptor)> = Vec::new();
+    async fn push_image(&self, to: &Target<'_>, image: &Image) -> Result<(ManifestRecord, Vec<Descriptor>)> {
+        let mut distinct: Vec<LayerRecord> = Vec::with_capacity(image.layers.len());
         for layer in image.layers.iter() {
-            let known = sent.iter().find(|(diff_id, _)| *diff_id == layer.diff_id).map(|(_, blob)| blob.clone());
-            let blob = match known {
-                Some(blob) => blob,
-                None => self.push_layer(to, name, layer, say).await?,
-            };
-            sent.push((layer.diff_id, blob.clone()));
-            layers.push(blob);
+            if !distinct.iter().any(|other| other.diff_id == layer.diff_id) {
+                distinct.push(layer.clone());
+            }
         }
-        let docker = layers.iter().all(|layer| layer.media_type == MEDIA_DOCKER_LAYER_GZIP);
-        let (manifest_type, config_type) =
-            if docker { (MEDIA_DOCKER_MANIFEST, MEDIA_DOCKER_CONFIG) } else { (MEDIA_MANIFEST, MEDIA_CONFIG) };
-        let config = Bytes::copy_from_slice(image.record.config.as_bytes());
-        let config_blob = Descriptor::new(config_type, image.id, config.len() as u64);
-        let failed = |error| translate(error, name);
-        if !to.has_blob(&image.id.to_string()).await.map_err(failed)?
-            && let Some(upload) = to.mount_or_upload(&image.id.to_string(), None).await.map_err(failed)?
+        let sent: HashMap<Digest, Descriptor> = stream::iter(distinct)
+            .map(|layer| async move { Ok::<_, Error>((layer.diff_id, self.push_layer(to, &layer).await?)) })
+            .buffer_unordered(PARALLEL)
+            .try_collect()
+            .await?;
+        let layers: Vec<Descriptor> =
+            image.layers.iter().filter_map(|layer| sent.get(&layer.diff_id).cloned()).collect();
+        let manifest = manifest(image, &layers)?;
+        let (repository, failed) = (to.repository, |error| translate(error, to.name));
+        let id = image.id.to_string();
+        if !repository.has_blob(&id).await.map_err(failed)?
+            && let Some(upload) = repository.mount_or_upload(&id, None).await.map_err(failed)?
         {
-            let bytes = stream::iter([Ok(config)]);
-            to.upload(upload, &image.id.to_string(), bytes).await.map_err(failed)?;
+            let bytes = stream::iter([Ok(Bytes::copy_from_slice(image.record.config.as_bytes()))]);
+            repository.upload(upload, &id, bytes).await.map_err(failed)?;
         }
-        let manifest = Document {
-            schema_version: 2,
-            media_type: Some(manifest_type.to_owned()),
-            config: Some(config_blob),
-            layers: Some(layers.clone()),
-            manifests: None,
-        };
-        let bytes = serde_json::to_vec(&manifest).map_err(|error| Error::system("write a manifest", error))?;
-        let (digest, size) = (Digest::of(&bytes), bytes.len());
-        to.put_manifest(name.tag().unwrap_or("latest"), manifest_type, bytes.into()).await.map_err(failed)?;
-        Ok((digest, size, layers))
+        let bytes = Bytes::copy_from_slice(manifest.document.as_bytes());
+        let tag = to.name.tag().unwrap_or("latest");
+        repository.put_manifest(tag, &manifest.media_type, bytes).await.map_err(failed)?;
+        Ok((manifest, layers))
     }
 
     /// Makes sure that the registry has a layer's blob; which one it is.
-    async fn push_layer(
-        &self,
-        to: &Repository,
-        name: &Reference,
-        layer: &LayerRecord,
-        say: &Say,
-    ) -> Result<Descriptor> {
+    async fn push_layer(&self, to: &Target<'_>, layer: &LayerRecord) -> Result<Descriptor> {
+        let Target { repository, name, say, .. } = to;
         let id = short(&layer.diff_id);
         let failed = |error| translate(error, name);
         if let Some(blob) = &layer.blob
-            && to.has_blob(&blob.digest.to_string()).await.map_err(failed)?
+            && let Some(how) = to.has(blob).await.map_err(failed)?
         {
-            say(Message::of(id, "Layer already exists"));
-            return Ok(Descriptor::new(docker_type(&blob.media_type), blob.digest, blob.size_bytes));
+            say(Message::of(id, how));
+            return Ok(Descriptor::new(&blob.media_type, blob.digest, blob.size_bytes));
         }
         let gone = || Error::internal(format!("layer {} is missing", layer.diff_id));
         let pin: Pin = self.store.pin(&layer.diff_id).ok_or_else(gone)?;
@@ -172,11 +176,11 @@ impl Images {
             .map_err(|error| Error::system("compress a layer", error))?
             .map_err(|error| describe(error, "compress a layer"))?;
         let blob = Descriptor::new(MEDIA_DOCKER_LAYER_GZIP, digest, size);
-        if to.has_blob(&digest.to_string()).await.map_err(failed)? {
+        if repository.has_blob(&digest.to_string()).await.map_err(failed)? {
             say(Message::of(id, "Layer already exists"));
             return Ok(blob);
         }
-        self.upload(to, &blob, file, &id, say).await.map_err(failed)?;
+        self.upload(repository, &blob, file, &id, say).await.map_err(failed)?;
         say(Message::of(id, "Pushed"));
         Ok(blob)
     }
@@ -203,6 +207,31 @@ impl Images {
             }
         }
     }
+}
+
+/// The manifest of an image whose layers are these blobs: the one it came with when that says the same.
+fn manifest(image: &Image, layers: &[Descriptor]) -> Result<ManifestRecord> {
+    if let Some(known) = image.manifest()
+        && known.layer_digests().iter().eq(layers.iter().map(|layer| &layer.digest))
+    {
+        return Ok(known.clone());
+    }
+    let layers: Vec<Descriptor> = layers
+        .iter()
+        .map(|layer| Descriptor { media_type: docker_type(&layer.media_type).to_owned(), ..layer.clone() })
+        .collect();
+    let docker = layers.iter().all(|layer| layer.media_type == MEDIA_DOCKER_LAYER_GZIP);
+    let (media_type, config_type) =
+        if docker { (MEDIA_DOCKER_MANIFEST, MEDIA_DOCKER_CONFIG) } else { (MEDIA_MANIFEST, MEDIA_CONFIG) };
+    let document = Document {
+        schema_version: 2,
+        media_type: Some(media_type.to_owned()),
+        config: Some(Descriptor::new(config_type, image.id, image.record.config.len() as u64)),
+        layers: Some(layers),
+        manifests: None,
+    };
+    let document = serde_json::to_string(&document).map_err(|error| Error::system("write a manifest", error))?;
+    Ok(ManifestRecord { media_type: media_type.to_owned(), document })
 }
 
 /// The file from its beginning, telling how far it is.

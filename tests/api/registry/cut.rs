@@ -1,0 +1,121 @@
+//! Registries that die in the middle of a blob, and blobs that are not what they should be.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use cubby_harness::Registry;
+use serde_json::Value;
+
+use super::{allow_plain, archive, host, plain, send};
+use crate::docker;
+
+const BLOB: usize = 12 << 20;
+/// The registry dies when this much of its answers has passed.
+const DEATH: u64 = 4 << 20;
+
+#[test]
+fn a_registry_killed_in_the_middle_of_a_blob_is_taken_up_where_it_broke() {
+    let (docker, engine) = docker();
+    let (registry, address) = plain(&engine);
+    let name = format!("{address}/cut:1");
+    docker.run_with_input(["load"], &archive(&name, BLOB, 6)).ok();
+    let id = docker.run(["image", "inspect", "-f", "{{.Id}}", &name]).ok();
+    docker.run(["push", &name]).ok();
+    docker.run(["rmi", &name]).ok();
+
+    let registry = Arc::new(registry);
+    let door = Door::before(registry.clone());
+    let through = format!("{}:{}", host(&engine), door.port);
+    allow_plain(&engine, &through);
+    let name = format!("{through}/cut:1");
+    docker.run(["pull", &name]).ok();
+    assert_eq!(docker.run(["image", "inspect", "-f", "{{.Id}}", &name]).ok(), id);
+    let passed = door.passed.load(Ordering::SeqCst);
+    assert!(passed > BLOB as u64, "the whole blob came through the door: {passed}");
+    // Why the slack: what was in flight when the registry died comes twice; a pull from the start would be 4 MiB more.
+    assert!(passed < BLOB as u64 + DEATH - (1 << 20), "only the rest was asked for again: {passed} bytes passed");
+    assert_eq!(door.deaths.load(Ordering::SeqCst), 1);
+    docker.run(["rmi", &name]).ok();
+}
+
+#[test]
+fn a_blob_that_is_not_what_its_digest_says_is_refused_and_nothing_is_kept() {
+    let (docker, engine) = docker();
+    let (registry, address) = plain(&engine);
+    let name = format!("{address}/false:1");
+    docker.run_with_input(["load"], &archive(&name, 500_000, 7)).ok();
+    docker.run(["push", &name]).ok();
+    let view = send(&engine, "GET", &format!("/cubby/images/{name}/layers"), None).json();
+    let blob = view[0]["layer"]["blob"][0].as_str().expect("the pushed blob is known").to_owned();
+    docker.run(["rmi", &name]).ok();
+
+    let hex = blob.strip_prefix("sha256:").expect("a digest");
+    let file = registry.blob(hex);
+    let mut bytes = fs::read(&file).expect("the registry has the blob");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, bytes).expect("the registry's store is ours");
+    let refused = docker.run(["pull", &name]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains(&format!("filesystem layer verification failed for digest {blob}")), "{refused:?}");
+    assert_eq!(send(&engine, "GET", &format!("/images/{name}/json"), None).status, 404);
+    let verdicts = String::from_utf8(send(&engine, "GET", "/cubby/store/verify", None).body).expect("text");
+    let done: Value = serde_json::from_str(verdicts.lines().last().expect("a verdict")).expect("JSON");
+    assert_eq!((&done["type"], &done["problems"]), (&Value::from("done"), &Value::from(0)), "{verdicts}");
+}
+
+/// A door to a registry. Once, when enough has come out of it, it kills the registry; whoever comes then waits until the
+/// registry is there again.
+struct Door {
+    port: u16,
+    passed: Arc<AtomicU64>,
+    deaths: Arc<AtomicU64>,
+}
+
+impl Door {
+    fn before(registry: Arc<Registry>) -> Self {
+        let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let (passed, deaths) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (count, killed) = (passed.clone(), deaths.clone());
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), registry) = (client, registry.clone()) else { return };
+                let (count, killed) = (count.clone(), killed.clone());
+                thread::spawn(move || serve(client, &registry, &count, &killed));
+            }
+        });
+        Self { port, passed, deaths }
+    }
+}
+
+fn serve(mut client: TcpStream, registry: &Registry, passed: &AtomicU64, deaths: &AtomicU64) {
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", registry.port)) else { return };
+    let (Ok(mut from), Ok(mut to)) = (client.try_clone(), server.try_clone()) else { return };
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+    });
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(n @ 1..) = server.read(&mut buffer) {
+        if client.write_all(&buffer[..n]).is_err() {
+            return;
+        }
+        let before = passed.fetch_add(n as u64, Ordering::SeqCst);
+        if before < DEATH && before + n as u64 >= DEATH && deaths.fetch_add(1, Ordering::SeqCst) == 0 {
+            registry.kill();
+            // Why before the client's end is closed: whoever tries again finds the registry.
+            registry.restart();
+            break;
+        }
+    }
+    let _ = client.shutdown(Shutdown::Both);
+}

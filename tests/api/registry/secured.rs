@@ -1,0 +1,51 @@
+//! TLS with an authority of its own, and passwords.
+
+use cubby_harness::{Registry, RegistryOptions};
+use serde_json::json;
+
+use super::{archive, host, own_docker, send};
+use crate::docker;
+
+#[test]
+fn a_certificate_and_a_password_are_wanted_and_then_everything_works() {
+    let (_, engine) = docker();
+    let address = host(&engine);
+    let options = RegistryOptions { tls: Some(address), password: true };
+    let (registry, stranger) = (Registry::start(options), Registry::start(options));
+    let config = tempfile::tempdir().expect("a temporary directory");
+    let docker = own_docker(&engine, config.path());
+    let server = format!("{address}:{}", registry.port);
+    let name = format!("{server}/team/secret:1");
+    docker.run_with_input(["load"], &archive(&name, 100_000, 5)).ok();
+
+    // No authority, then somebody else's.
+    let refusal = "tls: failed to verify certificate: x509: certificate signed by unknown authority";
+    let certificates = format!("/cubby/registries/certificates/{server}");
+    let unknown = docker.run(["pull", &name]);
+    assert!(unknown.stderr.contains(refusal), "{unknown:?}");
+    assert_eq!(send(&engine, "PUT", &certificates, Some(&json!({ "ca": stranger.authority() }))).status, 204);
+    let wrong = docker.run(["pull", &name]);
+    assert!(wrong.stderr.contains(refusal), "{wrong:?}");
+    assert_eq!(send(&engine, "PUT", &certificates, Some(&json!({ "ca": registry.authority() }))).status, 204);
+
+    // No password, a wrong one, the right one.
+    let nobody = docker.run(["pull", &name]);
+    assert!(nobody.stderr.contains("no basic auth credentials"), "{nobody:?}");
+    let login = |password: &str| {
+        docker.run_with_input(["login", "-u", "user", "--password-stdin", &server], password.as_bytes())
+    };
+    let wrong = login("wrong");
+    assert!(wrong.stderr.contains("failed with status: 401 Unauthorized"), "{wrong:?}");
+    assert_eq!(login("secret").ok().lines().last(), Some("Login Succeeded"));
+    let id = docker.run(["image", "inspect", "-f", "{{.Id}}", &name]).ok();
+    docker.run(["push", &name]).ok();
+    docker.run(["rmi", &name]).ok();
+    docker.run(["pull", &name]).ok();
+    assert_eq!(docker.run(["image", "inspect", "-f", "{{.Id}}", &name]).ok(), id);
+    docker.run(["rmi", &name]).ok();
+
+    let shown = send(&engine, "GET", "/cubby/registries", None).json();
+    assert!(shown["certificates"].as_array().is_some_and(|hosts| hosts.contains(&json!(server))), "{shown}");
+    assert_eq!(send(&engine, "DELETE", &certificates, None).status, 204);
+    assert!(docker.run(["pull", &name]).stderr.contains(refusal));
+}
