@@ -94,7 +94,7 @@ export class FixturePlatform implements Platform {
 
   private scene(name: string): void {
     if (name !== "first" && name !== "boot") {
-      this.containers = name === "many" ? Array.from({ length: 10_000 }, (_, at) => container(at + 1, { name: `worker-${at}`, state: at % 3 ? "running" : "exited", ports: at % 4 ? [] : port(20_000 + at, 80) })) : livedIn();
+      this.containers = name === "many" ? Array.from({ length: Number(new URL(location.href).searchParams.get("containers") ?? 10_000) }, (_, at) => container(at + 1, { name: `worker-${at}`, state: at % 3 ? "running" : "exited", ports: at % 4 ? [] : port(20_000 + at, 80) })) : livedIn();
       this.images = IMAGES;
     }
     if (name === "boot") this.machine = machine({ phase: "starting", stages: stages(3) });
@@ -137,6 +137,9 @@ export class FixturePlatform implements Platform {
       case "open_figures":
         this.item(message.stream, { type: "figures", figures: { cpus: 2, memory_total_bytes: 2.1e9, memory_used_bytes: 3.4e8, memory_reclaimable_bytes: 6e7, memory_free_bytes: 1.7e9, engine_resident_bytes: 1.2e7, disk_total_bytes: 6.4e10, disk_used_bytes: 1.7e9, host_memory_bytes: 4.1e8, host_disk_bytes: 1.8e9 } });
         break;
+      case "open_stats":
+        this.timers.set(message.stream, setInterval(() => this.stats(message.stream), 1000));
+        break;
       case "open_logs":
         this.logs(message.stream);
         break;
@@ -152,6 +155,11 @@ export class FixturePlatform implements Platform {
       case "ack":
         break;
     }
+  }
+
+  private stats(stream: number): void {
+    const wave = Math.random();
+    this.item(stream, { type: "stats", sample: { at_unix_ms: Date.now(), cpu_percent: 100 * wave * wave, cpus: 2, memory_bytes: 1e8 + 5e7 * wave, memory_limit_bytes: 2e9, received_bytes_per_s: Math.round(9e5 * wave), sent_bytes_per_s: Math.round(2e5 * wave), read_bytes_per_s: 0, written_bytes_per_s: Math.round(3e5 * wave), processes: 4 } });
   }
 
   private logs(stream: number): void {
