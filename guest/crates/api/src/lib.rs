@@ -7,6 +7,7 @@
 // The `json!` of `/info` has a member per line, each a level of the macro.
 #![recursion_limit = "256"]
 
+mod build;
 mod containers;
 pub mod error;
 mod exec;
@@ -32,6 +33,7 @@ pub fn router(engine: Arc<Engine>) -> Router {
         .merge(containers::routes())
         .merge(exec::routes())
         .merge(images::routes())
+        .merge(build::routes())
         .merge(networks::routes())
         .merge(volumes::routes())
         .fallback(error::page_not_found)

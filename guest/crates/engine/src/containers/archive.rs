@@ -87,7 +87,7 @@ impl Containers {
             true => Some(self.owner(&container, &files)?),
             false => None,
         };
-        unpack(&files, archive, &Unpack { into: inner, keep_kinds: options.keep_kinds, owner })?;
+        unpack(&files, archive, &Unpack { into: inner, keep_kinds: options.keep_kinds, owner, mode: None })?;
         self.event(&container.record(), "extract-to-dir", &[]);
         Ok(())
     }

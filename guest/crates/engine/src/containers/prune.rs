@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     events::Event,
     filters::Filters,
+    timestamps::go_duration,
 };
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -61,51 +62,15 @@ fn until(filters: &Filters) -> Result<Option<SystemTime>> {
         }
         time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok().map(SystemTime::from)
     };
-    let parsed = duration(text).and_then(|ago| SystemTime::now().checked_sub(ago)).or_else(absolute);
+    let parsed = go_duration(text).and_then(|ago| SystemTime::now().checked_sub(ago)).or_else(absolute);
     parsed.map(Some).ok_or_else(|| {
         Error::invalid(format!("invalid filter 'until={text}': failed to parse value as time or duration"))
     })
 }
 
-/// Go's durations: `1h30m`, `10s`, `1.5h`.
-fn duration(text: &str) -> Option<Duration> {
-    let mut total = 0.0;
-    let mut rest = text;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * seconds;
-        rest = tail;
-    }
-    Duration::try_from_secs_f64(total).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_gos() {
-        assert_eq!(duration("1h30m"), Some(Duration::from_secs(5400)));
-        assert_eq!(duration("1.5s"), Some(Duration::from_millis(1500)));
-        for bad in ["", "5", "x", "5y", "h"] {
-            assert_eq!(duration(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn until_is_checked() {

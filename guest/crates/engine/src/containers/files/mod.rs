@@ -10,6 +10,6 @@ mod root;
 mod write;
 
 pub(super) use copy_up::copy_up;
-pub(super) use read::TreeWriter;
-pub(super) use root::Files;
-pub(super) use write::{Unpack, unpack};
+pub(crate) use read::TreeWriter;
+pub(crate) use root::Files;
+pub(crate) use write::{Unpack, unpack};

@@ -1,6 +1,7 @@
 //! The root below which paths are resolved.
 
 use std::{
+    fs::File,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
@@ -94,6 +95,11 @@ fn open_directory(path: &Path) -> Result<OwnedFd> {
 }
 
 impl Files {
+    /// A mount of a root filesystem, attached nowhere.
+    pub fn of_mount(root: OwnedFd) -> Self {
+        Self { root }
+    }
+
     /// A directory of this machine as a root.
     pub fn at(path: &Path) -> Result<Self> {
         Ok(Self { root: open_directory(path)? })
@@ -107,6 +113,13 @@ impl Files {
     pub fn open(&self, path: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         Ok(openat2(self.root(), path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)?)
+    }
+
+    /// Opens a path for reading, following links. A pipe does not make it wait.
+    pub fn read(&self, path: &str) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        Ok(openat2(self.root(), path, flags, Mode::empty(), resolve)?.into())
     }
 
     /// The directory that a path's last part is in, links on the way followed, the last part not.

@@ -36,6 +36,8 @@ pub struct Unpack {
     pub keep_kinds: bool,
     /// Everything belongs to this user and group instead of the archive's.
     pub owner: Option<(u32, u32)>,
+    /// Everything but links has these permissions instead of the archive's.
+    pub mode: Option<u32>,
 }
 
 /// Unpacks `archive`, compressed or not. Blocking.
@@ -160,7 +162,7 @@ fn create(
             io::copy(entry, &mut file)?;
             let (uid, gid) = owner(entry, options);
             fchown(&file, Some(uid), Some(gid))?;
-            fchmod(&file, Mode::from_raw_mode(entry.header().mode()? & 0o7777))?;
+            fchmod(&file, mode(entry, options, 0o644))?;
             return Ok(utimensat(directory, base, &times(entry), AtFlags::SYMLINK_NOFOLLOW)?);
         }
         // Headers of archives (`pax_global_header`) and what nobody knows.
@@ -180,13 +182,12 @@ fn dress(
     let (uid, gid) = owner(entry, options);
     chownat(directory, base, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
     if !is_link {
-        let mode = entry.header().mode().unwrap_or(0o755) & 0o7777;
         // Why not following is sure: it is a directory or a node that was made or found as such under this name; a
         // container that swaps it for a link changes the mode of something of its own.
         let place = openat(directory, base, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
         use std::os::fd::AsRawFd;
         let path = format!("/proc/self/fd/{}", place.as_raw_fd());
-        chmodat(rustix::fs::CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())?;
+        chmodat(rustix::fs::CWD, path, mode(entry, options, 0o755), AtFlags::empty())?;
     }
     utimensat(directory, base, &times(entry), AtFlags::SYMLINK_NOFOLLOW)
 }
@@ -196,6 +197,11 @@ fn owner(entry: &Entry<'_, impl Read>, options: &Unpack) -> (Uid, Gid) {
     let header = entry.header();
     let (uid, gid) = options.owner.unwrap_or_else(|| (id(header.uid()), id(header.gid())));
     (Uid::from_raw(uid), Gid::from_raw(gid))
+}
+
+fn mode(entry: &Entry<'_, impl Read>, options: &Unpack, otherwise: u32) -> Mode {
+    let mode = options.mode.unwrap_or_else(|| entry.header().mode().unwrap_or(otherwise));
+    Mode::from_raw_mode(mode & 0o7777)
 }
 
 fn times(entry: &Entry<'_, impl Read>) -> Timestamps {

@@ -1,0 +1,84 @@
+//! `POST /build` and what belongs to it. Source: API 1.50 `ImageBuild`, `BuildPrune`, `BuildCancel`.
+
+mod options;
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use cubby_engine::{
+    Engine, Error,
+    build::{Build, CommandFailed, Output},
+    images::Message,
+};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, task};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::{error::ApiError, extract::Query, images::stream};
+
+/// Messages on their way to the client.
+const QUEUE: usize = 64;
+
+pub fn routes() -> Router<Arc<Engine>> {
+    Router::new().route("/build", post(build)).route("/build/prune", post(prune)).route("/build/cancel", post(cancel))
+}
+
+/// A Dockerfile that makes no sense has a status of its own; what fails later is the stream's last message.
+async fn build(
+    State(engine): State<Arc<Engine>>,
+    query: Query,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let options = options::read(&query, &headers)?;
+    let archive = stream::body_reader(body);
+    let build = stream::blocking(move || engine.prepare_build(archive, options)).await?;
+    let (sender, messages) = mpsc::channel(QUEUE);
+    task::spawn(carry_out(build, sender));
+    let lines = ReceiverStream::new(messages).map(|message| Ok::<Bytes, Infallible>(stream::line(&message)));
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response())
+}
+
+/// The build is dropped, and so cancelled, when its client goes.
+async fn carry_out(build: Build, sender: mpsc::Sender<Message>) {
+    let out = Output::new(sender.clone());
+    let done = tokio::select! {
+        done = build.run(&out) => done,
+        () = sender.closed() => return tracing::info!("the client went; its build is cancelled"),
+    };
+    if let Err(error) = done {
+        tracing::info!(err = %error, "build failed");
+        let _ = sender.send(failure(&error)).await;
+    }
+}
+
+/// A command's own exit code comes with the message.
+fn failure(error: &Error) -> Message {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<CommandFailed>());
+    let mut message = Message::error(error.message());
+    if let Some(detail) = &mut message.error_detail {
+        detail.code = cause.map(|failed| failed.code);
+    }
+    message
+}
+
+/// What a build remembers are images: `image prune` removes those.
+async fn prune() -> Json<Value> {
+    Json(json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
+}
+
+/// Only BuildKit's builds have ids; ending the request cancels one of ours.
+async fn cancel(query: Query) -> Result<StatusCode, ApiError> {
+    match query.text("id").filter(|id| !id.is_empty()) {
+        Some(_) => Ok(StatusCode::NO_CONTENT),
+        None => Err(ApiError::bad_request("build ID not provided")),
+    }
+}
