@@ -8,25 +8,33 @@ export type Words = Record<string, string | number>;
 
 const LANGUAGES: Record<string, () => Promise<Catalogue>> = {
   de: async () => (await import("./de")).de,
+  es: async () => (await import("./es")).es,
+  ja: async () => (await import("./ja")).ja,
+  zh: async () => (await import("./zh")).zh,
 };
+
+/** Whoever reads traditional characters is not given simplified ones. */
+const OTHERS = /^zh-(TW|HK|MO|Hant)/i;
+const RIGHT_TO_LEFT = new Set(["ar", "fa", "he", "ur"]);
 
 let words: Catalogue = en;
 export let language = "en";
 let plural = new Intl.PluralRules("en");
 
 /** In their own words. */
-export const LANGUAGE_NAMES: Record<string, string> = { en: "English", de: "Deutsch" };
+export const LANGUAGE_NAMES: Record<string, string> = { en: "English", de: "Deutsch", es: "Español", zh: "简体中文", ja: "日本語" };
 
 /** Before the first page is drawn. English is built in; others are loaded when wanted. */
 export async function chooseLanguage(wanted: readonly string[]): Promise<void> {
   for (const tag of wanted) {
     const base = tag.split("-")[0] ?? "en";
     const load = LANGUAGES[base];
-    if (base !== "en" && !load) continue;
+    if ((base !== "en" && !load) || OTHERS.test(tag)) continue;
     words = load ? await load() : en;
     language = base;
     plural = new Intl.PluralRules(base);
-    document.documentElement.lang = base;
+    document.documentElement.lang = base === "zh" ? "zh-Hans" : base;
+    document.documentElement.dir = RIGHT_TO_LEFT.has(base) ? "rtl" : "ltr";
     return;
   }
 }
