@@ -69,6 +69,7 @@ step("from launch to the demo's page with what the screen offers", async () => {
       return mostProminent();
     }, BOOT_MS);
     clicks++;
+    console.log(`click ${clicks}: ${next.text}`);
     if (next.link) {
       const [shown] = await Promise.all([page.context().waitForEvent("page"), next.element.click()]);
       opened = shown;
