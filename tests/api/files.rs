@@ -82,7 +82,14 @@ fn changes_are_told_by_kind() {
     let mut diff: Vec<String> = docker.run(["diff", "changes"]).ok().lines().map(str::to_owned).collect();
     diff.sort();
     let expected = [
-        "A /srv", "A /srv/deep", "A /srv/deep/file", "A /tmp/added", "C /bin", "C /etc", "C /etc/passwd", "C /tmp",
+        "A /srv",
+        "A /srv/deep",
+        "A /srv/deep/file",
+        "A /tmp/added",
+        "C /bin",
+        "C /etc",
+        "C /etc/passwd",
+        "C /tmp",
         "D /bin/wget",
     ];
     assert_eq!(diff, expected);
@@ -93,7 +100,8 @@ fn changes_are_told_by_kind() {
 fn an_export_is_the_whole_tree() {
     let (docker, _engine) = docker();
     docker.run(["run", "--name", "exported", IMAGE, "sh", "-c", "echo new > /new; rm /bin/wget"]).ok();
-    let mut client = docker.command(["export", "exported"]).stdout(std::process::Stdio::piped()).spawn().expect("docker");
+    let mut client =
+        docker.command(["export", "exported"]).stdout(std::process::Stdio::piped()).spawn().expect("docker");
     let tar = client.stdout.take().expect("piped");
     let listed = Command::new("tar").arg("-t").stdin(tar).output().expect("tar runs");
     assert!(client.wait().expect("docker ends").success());

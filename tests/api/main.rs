@@ -3,6 +3,7 @@
 //! The same cases run natively (root) and in the guest: `CUBBY_TEST_ENGINE=native|guest`. The engine is shared by the
 //! cases, which therefore name their containers after themselves.
 
+mod build;
 mod compose;
 mod crash;
 mod endpoints;
@@ -19,6 +20,7 @@ mod networks;
 mod options;
 mod registry;
 mod requests;
+mod restarts;
 mod run;
 mod sharing;
 mod state;

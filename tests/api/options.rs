@@ -95,10 +95,7 @@ fn configurations_are_checked() {
         (json!({"Env": ["=x"]}), "invalid environment variable: =x"),
         (json!({"Healthcheck": {"Interval": 1}}), "Interval in Healthcheck cannot be less than 1ms"),
         (json!({"Healthcheck": {"Retries": -1}}), "Retries in Healthcheck cannot be negative"),
-        (
-            json!({"WorkingDir": "here"}),
-            "the working directory 'here' is invalid, it needs to be an absolute path",
-        ),
+        (json!({"WorkingDir": "here"}), "the working directory 'here' is invalid, it needs to be an absolute path"),
         (
             json!({"Hostname": "h", "HostConfig": {"NetworkMode": "container:x"}}),
             "conflicting options: hostname and the network mode",
@@ -114,9 +111,15 @@ fn configurations_are_checked() {
 
 #[test]
 fn parameters_of_the_whole_machine_are_nobodys_to_set() {
-    let (docker, _engine) = docker();
-    let refused = docker.run(["run", "--rm", "--sysctl", "kernel.panic=1", IMAGE, "true"]);
-    assert!(refused.stderr.contains("sysctl \"kernel.panic\" is not in a separate kernel namespace"), "{refused:?}");
+    let (docker, engine) = docker();
+    // The CLI has a list of its own; others have not.
+    let config = json!({ "Image": IMAGE, "Cmd": ["true"], "HostConfig": { "Sysctls": { "kernel.panic": "1" } } });
+    let path = "/containers/create?name=parameters";
+    let created = request(&engine.socket(), "POST", path, config.to_string().as_bytes()).expect("an answer");
+    assert_eq!(created.status, 201, "{created:?}");
+    let refused = request(&engine.socket(), "POST", "/containers/parameters/start", b"").expect("an answer").message();
+    assert!(refused.contains("sysctl \"kernel.panic\" is not in a separate kernel namespace"), "{refused}");
+    docker.run(["rm", "parameters"]).ok();
     let own = ["run", "--rm", "--sysctl", "kernel.msgmax=9000", IMAGE, "cat", "/proc/sys/kernel/msgmax"];
     assert_eq!(docker.run(own).ok(), "9000");
     let gpus = docker.run(["run", "--rm", "--gpus", "all", IMAGE, "true"]);
@@ -138,7 +141,8 @@ fn every_limit_is_updated_in_a_running_container() {
     assert!(lines[2].starts_with("50000"), "{seen}");
     let conflict = docker.run(["update", "--cpu-quota", "1000", "updated"]);
     assert!(conflict.stderr.contains("CPU Quota cannot be updated as NanoCPUs has already been set"), "{conflict:?}");
-    let shown = ["inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}", "updated"];
+    let shown =
+        ["inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}", "updated"];
     assert_eq!(docker.run(shown).ok(), "100663296 500000000 33");
     docker.run(["rm", "-f", "updated"]).ok();
 }

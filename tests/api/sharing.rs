@@ -1,6 +1,6 @@
 //! What containers share: images as mounts, shared memory, legacy links, control groups.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use cubby_harness::{IMAGE, Place, request, wait_for};
 
@@ -26,8 +26,9 @@ fn an_image_is_a_read_only_mount_whole_or_in_part() {
     let inspected = docker.run(["inspect", "-f", shown, "image-mounts"]).ok();
     assert!(inspected.contains(&format!("image {IMAGE} /image false")), "{inspected}");
     docker.run(["rm", "image-mounts"]).ok();
-    let missing = docker.run(["run", "--rm", "--mount", "type=image,source=no-such-image,target=/x", IMAGE, "true"]);
-    assert!(missing.stderr.contains("No such image"), "{missing:?}");
+    let missing = ["create", "--pull", "never", "--mount", "type=image,source=no-such-image,target=/x", IMAGE, "true"];
+    let missing = docker.run(missing);
+    assert!(missing.stderr.contains("No such image: no-such-image:latest"), "{missing:?}");
     let escaping = format!("type=image,source={IMAGE},target=/x,image-subpath=../up");
     assert_eq!(docker.run(["run", "--rm", "--mount", &escaping, IMAGE, "true"]).code, 125);
 }
@@ -87,4 +88,35 @@ fn a_container_lives_below_the_cgroup_it_asks_for() {
         }
         let _ = std::fs::remove_dir("/sys/fs/cgroup/cubby-api-tests");
     }
+}
+
+#[test]
+fn shared_mounts_are_shared_and_others_are_not() {
+    if Place::of_this_run() == Place::Guest {
+        return println!("not in the guest: its folders come from the host");
+    }
+    let (docker, _engine) = docker();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let place = dir.path().to_str().expect("text").to_owned();
+    let run = |program: &str, arguments: &[&str]| {
+        assert!(Command::new(program).args(arguments).status().expect("it runs").success(), "{program} {arguments:?}");
+    };
+    let mounts = || std::fs::read_to_string("/proc/self/mounts").expect("procfs");
+    let bind = format!("{place}:/shared:rshared");
+    run("mount", &["-t", "tmpfs", "cubby-shared", &place]);
+    run("mount", &["--make-private", &place]);
+    let refused = docker.run(["run", "--rm", "-v", &bind, IMAGE, "true"]);
+    assert!(refused.stderr.contains("but it is not a shared mount"), "{refused:?}");
+    run("mount", &["--make-shared", &place]);
+    let before = mounts().lines().count();
+    let script = "mkdir /shared/in; mount -t tmpfs inner /shared/in && echo told > /shared/in/note";
+    docker.run(["run", "--rm", "--privileged", "-v", &bind, IMAGE, "sh", "-c", script]).ok();
+    assert_eq!(std::fs::read_to_string(dir.path().join("in/note")).expect("the container's mount is here"), "told\n");
+    assert_eq!(mounts().lines().count(), before + 1, "{}", mounts());
+    let slave = format!("{place}:/shared:rslave");
+    let script = "mount -t tmpfs inner /shared/in && cat /shared/in/note || true";
+    docker.run(["run", "--rm", "--privileged", "-v", &slave, IMAGE, "sh", "-c", script]).ok();
+    assert_eq!(mounts().lines().count(), before + 1, "{}", mounts());
+    run("umount", &[&format!("{place}/in")]);
+    run("umount", &[&place]);
 }

@@ -61,9 +61,10 @@ impl Containers {
     /// What `HostConfig.Links` of inspect shows.
     pub(super) fn shown_links(&self, record: &Record) -> Option<Vec<String>> {
         let table = self.table();
-        let shown = record.links.iter().filter_map(|(alias, id)| {
-            Some(format!("/{}:/{}/{alias}", table.get(id)?.record().name, record.name))
-        });
+        let shown = record
+            .links
+            .iter()
+            .filter_map(|(alias, id)| Some(format!("/{}:/{}/{alias}", table.get(id)?.record().name, record.name)));
         let shown: Vec<String> = shown.collect();
         (!shown.is_empty()).then_some(shown)
     }

@@ -25,10 +25,7 @@ impl Containers {
     pub(super) fn watch_oom(&self, container: &Arc<Container>) {
         let Some(cgroup) = container.live().as_ref().map(|live| live.cgroup.clone()) else { return };
         let reported = if container.record().state.oom_killed { cgroup.oom_kills() } else { 0 };
-        let watch = Arc::new(Watch {
-            known: reported.into(),
-            ended: tokio::sync::watch::Sender::new(()),
-        });
+        let watch = Arc::new(Watch { known: reported.into(), ended: tokio::sync::watch::Sender::new(()) });
         let ended = watch.ended.subscribe();
         if let Some(live) = container.live().as_mut() {
             live.oom = Some(watch.clone());

@@ -57,9 +57,9 @@ impl Containers {
 
     /// The network part hands over the namespace itself.
     fn network_donor(&self, record: &Record, name: &str) -> Result<()> {
-        let other = self.find(name).map_err(|error| {
-            Error::internal(format!("joining network namespace of container: {}", error.message()))
-        })?;
+        let other = self
+            .find(name)
+            .map_err(|error| Error::internal(format!("joining network namespace of container: {}", error.message())))?;
         if other.id == record.id {
             return Err(Error::internal("cannot join own network namespace"));
         }

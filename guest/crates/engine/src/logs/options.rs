@@ -86,7 +86,8 @@ impl LogOptions {
         Self::check(config)?;
         let options = config.config.clone().unwrap_or_default();
         let (driver, _) = driver(&config.driver)?;
-        let failed = |error: Error| Error::internal(format!("failed to initialize logging driver: {}", error.message()));
+        let failed =
+            |error: Error| Error::internal(format!("failed to initialize logging driver: {}", error.message()));
         let max_size_bytes = match options.get("max-size") {
             Some(text) => Some(size(text).map_err(failed)?),
             None => (driver == Driver::Local).then_some(20 << 20),
@@ -255,7 +256,8 @@ mod tests {
         assert_eq!((options.max_size_bytes, options.max_files), (Some(10_000_000), 3));
         assert_eq!(parse("", &[]).unwrap().driver, Driver::JsonFile);
         assert_eq!(parse("local", &[]).unwrap().max_files, 5);
-        for bad in [("max-size", "-1"), ("max-size", "1e400"), ("max-file", "0"), ("compress", "true"), ("env-regex", "(")]
+        for bad in
+            [("max-size", "-1"), ("max-size", "1e400"), ("max-file", "0"), ("compress", "true"), ("env-regex", "(")]
         {
             let error = parse("json-file", &[bad]).unwrap_err();
             assert!(error.message().starts_with("failed to initialize logging driver: "), "{bad:?}");

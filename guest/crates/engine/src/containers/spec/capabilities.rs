@@ -60,7 +60,10 @@ pub fn of(host: &HostConfig) -> Vec<String> {
     };
     let (add, drop) = (list(&host.cap_add), list(&host.cap_drop));
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
-    let known = || last_known().map_or_else(|| owned(&CAPABILITIES), |last| owned(&CAPABILITIES[..CAPABILITIES.len().min(last + 1)]));
+    let known = || {
+        last_known()
+            .map_or_else(|| owned(&CAPABILITIES), |last| owned(&CAPABILITIES[..CAPABILITIES.len().min(last + 1)]))
+    };
     let mut wanted = if host.privileged {
         return known().into_iter().collect();
     } else if add.contains("ALL") {

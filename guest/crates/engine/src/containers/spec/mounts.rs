@@ -36,9 +36,9 @@ pub enum ReadyMount {
 impl ReadyMount {
     pub fn destination(&self) -> &str {
         match self {
-            Self::Bind { destination, .. }
-            | Self::Tmpfs { destination, .. }
-            | Self::Detached { destination, .. } => destination,
+            Self::Bind { destination, .. } | Self::Tmpfs { destination, .. } | Self::Detached { destination, .. } => {
+                destination
+            }
         }
     }
 }

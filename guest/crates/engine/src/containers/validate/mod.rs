@@ -30,8 +30,7 @@ impl Containers {
     pub(super) fn check(&self, config: &mut Config, host: &mut HostConfig) -> Result<Vec<String>> {
         self.check_request(config, host)?;
         config::check(config)?;
-        // Why: in the guest a bind's source is on the host, and looked for there.
-        check_host(host, !self.parts.config.in_guest)?;
+        check_host(host)?;
         let mut warnings = self.check_resources(&mut host.resources, false)?;
         modes::check_valid(host)?;
         if host.shm_size < 0 {
@@ -111,7 +110,7 @@ impl Containers {
 }
 
 /// Source: moby daemon/container.go `validateHostConfig`.
-fn check_host(host: &HostConfig, sources_here: bool) -> Result<()> {
+fn check_host(host: &HostConfig) -> Result<()> {
     if host.auto_remove && !host.restart_policy.is_none() {
         return refuse("can't create 'AutoRemove' container with restart policy");
     }
