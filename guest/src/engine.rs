@@ -24,9 +24,9 @@ use tokio::{
 };
 
 use crate::{
-    control, durable,
+    control, durable, file_events, give_back,
     listen::{Address, Listening},
-    publish,
+    publish, registries,
 };
 
 /// Exit code by which the engine tells pid 1 to switch the guest off.
@@ -49,6 +49,8 @@ pub struct Arguments {
     /// Run inside Cubby's guest: serve the API, the control protocol and port forwarding over vsock
     #[arg(long)]
     guest: bool,
+    #[command(flatten)]
+    registries: registries::RegistryArguments,
 }
 
 /// Why the engine is to stop.
@@ -61,6 +63,11 @@ pub enum Stop {
 }
 
 pub fn main(arguments: Arguments) -> ExitCode {
+    block_on(run(arguments))
+}
+
+/// Runs `work` with a log and an async runtime.
+pub fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CUBBY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
@@ -71,7 +78,7 @@ pub fn main(arguments: Arguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(arguments)) {
+    match runtime.block_on(work) {
         Ok(code) => code,
         Err(error) => {
             tracing::error!(err = format!("{error:#}"), "the engine did not start");
@@ -96,6 +103,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         false => publish::Native::new(),
     };
     let engine = Engine::open(config, Some(publisher)).await.context("open the engine")?;
+    raise_open_files();
+    arguments.registries.give(&engine.images)?;
     let (stop_sender, mut stop_receiver) = mpsc::channel(1);
 
     let api = Api::new(engine.clone());
@@ -104,8 +113,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         if let Err(error) = durable::keep(&data_root) {
             tracing::warn!(err = %error, "a power cut may cost the last seconds' changes");
         }
-        listening.push(Address::Vsock(cubby_wire::ports::DOCKER_API).serve(api).await?);
+        listening.push(Address::Vsock(cubby_wire::ports::DOCKER_API).serve(api.clone()).await?);
+        listening.push(Address::Unix(cubby_engine::host_files::OWN_SOCKET.into()).serve(api).await?);
+        file_events::serve().context("serve file events")?;
         control::serve(engine.clone(), stop_sender)?;
+        give_back::keep(engine.clone());
         publish::forward::serve(engine.networks.clone()).context("serve port forwarding")?;
     } else {
         for address in &arguments.listen {
@@ -131,6 +143,16 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// An engine has several descriptors per running container and one per client. After the keeper's start: containers get
+/// the limit from before.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(err = %error, "the limit of open files stays low");
+    }
+}
+
 /// Stops the containers as a shutdown of dockerd does, a second signal notwithstanding.
 async fn close(engine: &Arc<Engine>, stop: Stop) {
     let timeout_s = match stop {
@@ -140,12 +162,12 @@ async fn close(engine: &Arc<Engine>, stop: Stop) {
     engine.shutdown(timeout_s).await;
 }
 
-fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
+pub fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
     std::path::absolute(&path).with_context(|| format!("make {} absolute", path.display()))
 }
 
 /// Two engines on one data root would ruin it: the second is refused.
-fn lock(config: &Config) -> anyhow::Result<File> {
+pub fn lock(config: &Config) -> anyhow::Result<File> {
     for dir in [&config.data_root, &config.run_dir] {
         fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
     }
@@ -158,7 +180,7 @@ fn lock(config: &Config) -> anyhow::Result<File> {
 }
 
 /// Everything volatile is gone on a clean stop.
-fn clean(run_dir: &PathBuf) {
+pub fn clean(run_dir: &PathBuf) {
     if let Err(error) = fs::remove_dir_all(run_dir) {
         tracing::warn!(path = %run_dir.display(), err = %error, "run dir could not be removed");
     }

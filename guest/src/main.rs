@@ -1,12 +1,16 @@
 //! `cubbyd`: pid 1 of the guest, the container engine, and natively its keeper. See `guest/ARCHITECTURE.md`.
 
+mod clean;
 mod control;
 mod durable;
 mod engine;
+mod file_events;
 mod figures;
+mod give_back;
 mod init;
 mod listen;
 mod publish;
+mod registries;
 
 use std::process::ExitCode;
 
@@ -23,6 +27,8 @@ struct Arguments {
 enum Command {
     /// Serve the Docker Engine API in the foreground
     Engine(engine::Arguments),
+    /// Take away what a killed native engine left: processes, mounts, networks, control groups, its run dir
+    Clean(clean::Arguments),
     /// Keep a native engine's container processes: started by the engine only
     #[command(hide = true)]
     Keeper {
@@ -41,6 +47,7 @@ fn main() -> ExitCode {
     }
     match Arguments::parse().command {
         Command::Engine(arguments) => engine::main(arguments),
+        Command::Clean(arguments) => clean::main(arguments),
         Command::Keeper { socket } => cubby_runtime::keeper::run(&socket),
         Command::Init => init::main(),
     }
