@@ -180,6 +180,8 @@ step("terminals are several and go on when the page is left", async () => {
 step("files are browsed, marked, read, changed, uploaded and saved", async () => {
   await tab("files");
   await sees("[data-file=etc][data-change=changed]");
+  await sees("[data-file=srv]");
+  assert.doesNotMatch(await text(".browser .told"), /too large/, "one folder is read, not all that is below it");
   await page.click("[data-file=etc] .name");
   await sees("[data-file=made][data-change=added]");
   await page.click("[data-file='app.conf'] .name");

@@ -41,6 +41,7 @@ export class LogFeed {
 
   constructor(
     containers: readonly Container[],
+    /** Null: only the last lines. 0: everything there is. */
     private readonly since: number | null,
     private readonly listener: Listener,
   ) {
@@ -92,7 +93,7 @@ export class LogFeed {
     if (!this.order.includes(container.id)) this.order.push(container.id);
     const from = this.order.indexOf(container.id);
     follower.stream = client.openLogs(
-      { container: container.id, tail: since === null ? TAIL : null, since_unix_ms: since, follow: true },
+      { container: container.id, tail: since === null ? TAIL : null, since_unix_ms: since || null, follow: true },
       {
         item: (item) => {
           this.loading = false;

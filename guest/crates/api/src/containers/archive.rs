@@ -1,4 +1,4 @@
-//! `/containers/{id}/archive`, `/export` and `/changes`.
+//! `/containers/{id}/archive`, `/export` and `/changes`, and `/cubby/containers/{id}/files`.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cubby_engine::{
     Engine,
-    containers::{ArchiveWrite, Change, PathStat},
+    containers::{ArchiveWrite, Change, DirectoryListing, PathStat},
 };
 
 use crate::{
@@ -75,6 +75,16 @@ pub async fn export(State(engine): State<Arc<Engine>>, Path(id): Path<String>) -
     let mut response = bytes(move |out| export.write_to(out));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     Ok(response)
+}
+
+/// One directory, not what is below it.
+pub async fn directory(
+    State(engine): State<Arc<Engine>>,
+    Path(id): Path<String>,
+    query: Query,
+) -> Result<Json<DirectoryListing>, ApiError> {
+    let path = path(&query)?;
+    Ok(Json(blocking(move || engine.containers.list_directory(&id, &path)).await?))
 }
 
 pub async fn changes(

@@ -10,9 +10,6 @@ export const around: Record<keyof typeof en, string> = {
   "jobs.push": "Senden:",
   "jobs.save": "Sichern:",
   "jobs.load": "Laden:",
-  "jobs.prune": "Aufräumen",
-  "jobs.give_back": "Zurückgeben",
-  "jobs.support_bundle": "Datei für die Hilfe",
   "jobs.running": "Laufende Arbeit",
   "jobs.percent": "{n} %",
   "jobs.working": "läuft …",
@@ -143,4 +140,6 @@ export const around: Record<keyof typeof en, string> = {
 
   "palette.pull": "Das Image {name} holen",
   "palette.volume": "Volume {name}",
+  "machine.give_back": "Jetzt zurückgeben",
+  "machine.gave_back": "Gehaltener Speicher: vorher {memory_before}, jetzt {memory_after}. Platte: vorher {disk_before}, jetzt {disk_after}.",
 };

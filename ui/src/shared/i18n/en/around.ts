@@ -8,9 +8,6 @@ export const around = {
   "jobs.push": "Sending",
   "jobs.save": "Saving",
   "jobs.load": "Loading",
-  "jobs.prune": "Cleaning up",
-  "jobs.give_back": "Giving back",
-  "jobs.support_bundle": "Support file",
   "jobs.running": "Work under way",
   "jobs.percent": "{n} %",
   "jobs.working": "working…",
@@ -141,4 +138,6 @@ export const around = {
 
   "palette.pull": "Fetch the image {name}",
   "palette.volume": "Volume {name}",
+  "machine.give_back": "Give back now",
+  "machine.gave_back": "Memory held: {memory_before} before, {memory_after} now. Disk: {disk_before} before, {disk_after} now.",
 };

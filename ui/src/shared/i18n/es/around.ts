@@ -9,9 +9,6 @@ export const around: Record<keyof typeof en, string> = {
   "jobs.push": "Enviando",
   "jobs.save": "Guardando",
   "jobs.load": "Cargando",
-  "jobs.prune": "Limpiando",
-  "jobs.give_back": "Devolviendo",
-  "jobs.support_bundle": "Archivo de ayuda",
   "jobs.running": "Trabajo en curso",
   "jobs.percent": "{n} %",
   "jobs.working": "trabajando…",
@@ -134,4 +131,6 @@ export const around: Record<keyof typeof en, string> = {
   "tray.failed": "No pudo arrancar",
   "palette.pull": "Traer la imagen {name}",
   "palette.volume": "Volumen {name}",
+  "machine.give_back": "Devolver ahora",
+  "machine.gave_back": "Memoria retenida: antes {memory_before}, ahora {memory_after}. Disco: antes {disk_before}, ahora {disk_after}.",
 };

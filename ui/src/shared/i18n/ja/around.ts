@@ -9,9 +9,6 @@ export const around: Record<keyof typeof en, string> = {
   "jobs.push": "送信中:",
   "jobs.save": "保存中:",
   "jobs.load": "読み込み中:",
-  "jobs.prune": "整理中",
-  "jobs.give_back": "返却中",
-  "jobs.support_bundle": "サポートファイル",
   "jobs.running": "進行中の作業",
   "jobs.percent": "{n}%",
   "jobs.working": "作業中…",
@@ -134,4 +131,6 @@ export const around: Record<keyof typeof en, string> = {
   "tray.failed": "起動できませんでした",
   "palette.pull": "イメージ {name} を取得",
   "palette.volume": "ボリューム {name}",
+  "machine.give_back": "今すぐ返す",
+  "machine.gave_back": "保持メモリ: 前 {memory_before}、今 {memory_after}。ディスク: 前 {disk_before}、今 {disk_after}。",
 };

@@ -9,9 +9,6 @@ export const around: Record<keyof typeof en, string> = {
   "jobs.push": "正在发送",
   "jobs.save": "正在保存",
   "jobs.load": "正在加载",
-  "jobs.prune": "正在清理",
-  "jobs.give_back": "正在归还",
-  "jobs.support_bundle": "支持文件",
   "jobs.running": "正在进行的工作",
   "jobs.percent": "{n}%",
   "jobs.working": "进行中……",
@@ -134,4 +131,6 @@ export const around: Record<keyof typeof en, string> = {
   "tray.failed": "无法启动",
   "palette.pull": "获取镜像 {name}",
   "palette.volume": "卷 {name}",
+  "machine.give_back": "立即归还",
+  "machine.gave_back": "占有的内存：之前 {memory_before}，现在 {memory_after}。磁盘：之前 {disk_before}，现在 {disk_after}。",
 };
