@@ -43,6 +43,7 @@ fn an_upgrade_keeps_the_data_and_a_bad_one_is_taken_back() {
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.stderr.contains("newer Cubby") && refused.stderr.contains("data format 1000"), "{refused:?}");
 
+    machine.cubby(["down"]).ok();
     boot(&mut machine, &newer);
     were_stopped_in_order(&docker);
 }

@@ -66,8 +66,9 @@ pub fn mount(cmdline: &Cmdline, target: &Path) -> Result<(), DiskError> {
     }
     let size_bytes = disk.seek(SeekFrom::End(0)).map_err(unreadable)?;
     drop(disk);
+    // resuid: the last blocks are for whoever may exceed limits (the engine), and not for every container's root.
     // noinit_itable: the background zeroing of inode tables would fill the host's sparse file for nothing.
-    sys_mount(device, target, "ext4", MountFlags::NOATIME, c"discard,errors=remount-ro,noinit_itable")
+    sys_mount(device, target, "ext4", MountFlags::NOATIME, c"discard,errors=remount-ro,noinit_itable,resuid=4294967294")
         .map_err(|err| DiskError::Damaged { device: device.into(), source: err.into() })?;
     check_format(target)?;
     if let Err(err) = grow(target, size_bytes) {

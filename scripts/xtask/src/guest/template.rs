@@ -18,6 +18,10 @@ const SIZE_BYTES: u64 = 256 << 20;
 const JOURNAL_MIB: u32 = 64;
 /// Descriptor blocks are reserved for growth up to this size; beyond it the kernel switches to another layout by itself.
 const GROWS_TO_BYTES: u64 = 4 << 40;
+/// For the engine alone, so that things can be deleted on a full disk: pid 1 mounts with a `resuid` that no container has.
+///
+/// Why below one: growing scales it by whole per cents, so this stays the 2.5 MiB that the engine's records need.
+const RESERVED_PERCENT: &str = "0.99";
 const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,\
 huge_file,dir_nlink,extra_isize,metadata_csum";
 
@@ -38,7 +42,7 @@ pub fn build() -> anyhow::Result<Vec<u8>> {
     let mut mkfs = Command::new("mkfs.ext4");
     mkfs.env("MKE2FS_CONFIG", &own)
         .env("E2FSPROGS_FAKE_TIME", "1")
-        .args(["-q", "-F", "-L", LABEL, "-U", UUID, "-m", "0", "-I", "256", "-i", "16384"])
+        .args(["-q", "-F", "-L", LABEL, "-U", UUID, "-m", RESERVED_PERCENT, "-I", "256", "-i", "16384"])
         .args(["-b", &BLOCK_BYTES.to_string(), "-J", &format!("size={JOURNAL_MIB}")])
         .args(["-O", FEATURES, "-E", &extended])
         .arg(&path);

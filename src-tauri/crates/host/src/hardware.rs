@@ -86,7 +86,9 @@ fn installed_image() -> Result<GuestImage, ImageError> {
 /// This host's hypervisor for an image.
 #[cfg(target_os = "linux")]
 pub fn hypervisor(image: GuestImage, dirs: &Dirs) -> Box<dyn Hypervisor> {
-    Box::new(cubby_machine::Qemu::new(image, &dirs.state))
+    // What this computer can do is the same for every profile.
+    let shared = dirs.state.parent().unwrap_or(&dirs.state);
+    Box::new(cubby_machine::Qemu::new(image, shared))
 }
 
 impl Hardware for ThisHost {

@@ -144,6 +144,11 @@ impl GuestImage {
         Ok(())
     }
 
+    /// What the manifest says of the kernel's content; empty for an image without manifest.
+    pub fn kernel_digest(&self) -> &str {
+        self.digests.first().map_or("", |(_, digest)| digest)
+    }
+
     /// Copies the image into `dir`, which appears whole or not at all. Blocking: some 20 MB.
     pub fn copy_to(&self, dir: &Path) -> io::Result<()> {
         let source = self.kernel.parent().ok_or(io::ErrorKind::NotFound)?;

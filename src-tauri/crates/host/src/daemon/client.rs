@@ -45,8 +45,15 @@ impl Client {
         let path = dirs.daemon_socket();
         match UnixStream::connect(&path).await {
             Ok(stream) => Ok(Some(Self { stream })),
-            // Refused: left behind by a daemon that was killed.
-            Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => Ok(None),
+            // Refused: left behind by a daemon that was killed. Reset: it ended with us in its backlog.
+            Err(err)
+                if matches!(
+                    err.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset
+                ) =>
+            {
+                Ok(None)
+            }
             Err(err) => Err(ClientError::Connect(path, err)),
         }
     }
@@ -76,6 +83,14 @@ impl Client {
 
     pub async fn figures(&mut self) -> Result<Figures, ClientError> {
         match self.ask(Request::Figures).await? {
+            Reply::Figures { figures } => Ok(*figures),
+            _ => Err(ClientError::Unexpected),
+        }
+    }
+
+    /// Takes seconds; the figures are those after it.
+    pub async fn give_back(&mut self) -> Result<Figures, ClientError> {
+        match self.ask(Request::GiveBack).await? {
             Reply::Figures { figures } => Ok(*figures),
             _ => Err(ClientError::Unexpected),
         }

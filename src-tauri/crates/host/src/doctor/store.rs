@@ -1,4 +1,4 @@
-//! The engine's store, checked by the engine itself (`GET /cubby/store/verify`).
+//! The engine's store, checked by the engine itself (`GET /cubby/store/verify`: one JSON object a line, `done` at the end).
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use tokio::net::UnixStream;
 
 use super::{Finding, fail, ok, warn};
 
-/// It reads every layer's records; a big store takes a while.
+/// It looks for every file of every layer; a big store takes a while.
 const PATIENCE: Duration = Duration::from_secs(60);
-const MAX_ANSWER_BYTES: u64 = 1 << 20;
+const MAX_ANSWER_BYTES: u64 = 16 << 20;
 
 pub(super) async fn examine(docker_socket: &Path) -> Finding {
     const WHAT: &str = "store";
@@ -19,13 +19,16 @@ pub(super) async fn examine(docker_socket: &Path) -> Finding {
         Err(_) => warn(WHAT, "its examination takes longer than a minute", "try again when the machine has less to do"),
         Ok(Err(err)) => fail(WHAT, err.to_string(), "see cubby logs console"),
         Ok(Ok((404, _))) => ok(WHAT, "not examined: this engine does not offer it"),
-        Ok(Ok((200, body))) => judge(&body),
-        Ok(Ok((status, body))) => fail(WHAT, format!("the engine answered {status}: {body}"), "see cubby logs console"),
+        Ok(Ok((200, lines))) => judge(&lines),
+        Ok(Ok((status, lines))) => {
+            let said = lines.first().map(words).unwrap_or_default();
+            fail(WHAT, format!("the engine answered {status}: {said}"), "see cubby logs console")
+        }
     }
 }
 
 /// HTTP/1.0: the answer ends with the connection and has no chunks.
-async fn ask(docker_socket: &Path) -> std::io::Result<(u16, Value)> {
+async fn ask(docker_socket: &Path) -> std::io::Result<(u16, Vec<Value>)> {
     let mut stream = UnixStream::connect(docker_socket).await?;
     stream.write_all(b"GET /cubby/store/verify HTTP/1.0\r\nHost: docker\r\n\r\n").await?;
     let mut answer = Vec::new();
@@ -33,29 +36,35 @@ async fn ask(docker_socket: &Path) -> std::io::Result<(u16, Value)> {
     parse(&answer).ok_or_else(|| std::io::Error::other("the engine's answer is no HTTP"))
 }
 
-fn parse(answer: &[u8]) -> Option<(u16, Value)> {
+fn parse(answer: &[u8]) -> Option<(u16, Vec<Value>)> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some((status, serde_json::from_slice(&answer[end + 4..]).unwrap_or(Value::Null)))
+    let lines = answer[end + 4..].split(|byte| *byte == b'\n');
+    Some((status, lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()))
 }
 
-/// Any list in the answer that is called after something amiss and is not empty is a finding; its entries are quoted.
-fn judge(body: &Value) -> Finding {
-    const AMISS: [&str; 5] = ["problems", "damaged", "missing", "errors", "corrupt"];
-    let lists = body.as_object().into_iter().flatten().filter(|(name, _)| AMISS.contains(&name.to_lowercase().as_str()));
-    let found: Vec<String> = lists.flat_map(|(_, list)| list.as_array().into_iter().flatten()).map(words).collect();
-    match found.len() {
-        0 => ok("store", "sound"),
-        n => {
+/// Without the last line nothing is proved.
+fn judge(lines: &[Value]) -> Finding {
+    let found: Vec<String> = lines.iter().filter(|line| line["type"] == "problem").map(words).collect();
+    let done = lines.last().filter(|line| line["type"] == "done");
+    match (found.as_slice(), done) {
+        ([], Some(done)) => ok("store", format!("sound: {} images, {} layers", done["images"], done["layers"])),
+        ([], None) => warn("store", "its examination broke off", "see cubby logs console"),
+        (found, _) => {
             let first = found.iter().take(3).cloned().collect::<Vec<_>>().join("; ");
-            fail("store", format!("{n} problems: {first}"), "remove and pull the images that are named")
+            let count = found.len();
+            fail("store", format!("{count} problems: {first}"), "remove and pull the images that are named")
         }
     }
 }
 
 fn words(entry: &Value) -> String {
-    entry.as_str().map_or_else(|| entry.to_string(), str::to_owned).chars().filter(|c| !c.is_control()).take(200).collect()
+    let text = match (entry["subject"].as_str(), entry["reason"].as_str()) {
+        (Some(subject), Some(reason)) => format!("{subject}: {reason}"),
+        _ => entry.to_string(),
+    };
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 #[cfg(test)]
@@ -65,12 +74,15 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_and_judged() {
-        let (status, body) = parse(b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n{\"layers\": 3, \"damaged\": []}").unwrap();
-        assert_eq!((status, judge(&body).verdict), (200, Verdict::Ok));
-        let bad = serde_json::json!({"layers": 3, "Damaged": [{"digest": "sha256:1"}, "x"]});
-        let finding = judge(&bad);
+        let sound =
+            b"HTTP/1.0 200 OK\r\nA: b\r\n\r\n{\"type\":\"layer\"}\n{\"type\":\"done\",\"images\":1,\"layers\":1}\n";
+        let (status, lines) = parse(sound).unwrap();
+        assert_eq!((status, lines.len(), judge(&lines).verdict), (200, 2, Verdict::Ok));
+        assert_eq!(judge(&lines[..1]).verdict, Verdict::Warn, "an answer that broke off proves nothing");
+        let bad = [serde_json::json!({"type": "problem", "subject": "layer sha256:1", "reason": "it is missing"})];
+        let finding = judge(&[&bad[..], &lines].concat());
         assert_eq!(finding.verdict, Verdict::Fail);
-        assert!(finding.found.contains("2 problems") && finding.found.contains("sha256:1"), "{finding:?}");
+        assert!(finding.found.contains("1 problems: layer sha256:1: it is missing"), "{finding:?}");
         assert!(parse(b"what").is_none());
     }
 

@@ -33,6 +33,9 @@ impl Default for Config {
 
 /// A difference that programs notice; setting a clock for less does more harm than good.
 const TOLERANCE: Duration = Duration::from_millis(50);
+/// Between two looks, so that a guest whose clock runs wild costs little.
+const PAUSE: Duration = Duration::from_millis(250);
+const WORTH_A_WORD: Duration = Duration::from_millis(500);
 /// More than the wall clock is slewed by within one look.
 const JUMP: Duration = Duration::from_millis(100);
 
@@ -55,9 +58,12 @@ pub(super) async fn keep(link: Link, patience: Duration, config: Config, activit
         }
         match correct(&link, patience).await {
             Ok(None) => {}
+            Ok(Some(off)) if off < WORTH_A_WORD => tracing::debug!(?off, "the guest's clock was wrong and is set"),
             Ok(Some(off)) => tracing::info!(?off, "the guest's clock was wrong and is set"),
             Err(err) => tracing::warn!(%err, "the guest's clock could not be looked at"),
         }
+        // Setting it is a step, too, which the guest tells; and one that runs at a wrong rate is soon wrong again.
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

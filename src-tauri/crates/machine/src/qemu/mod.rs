@@ -15,6 +15,7 @@ mod machine;
 mod probe;
 mod process;
 mod qmp;
+mod tsc;
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +23,8 @@ pub use find::Program;
 use tokio::sync::OnceCell;
 
 use crate::disk::LockedDisk;
-use crate::hypervisor::{BoxFuture, Capabilities, Hypervisor, Machine, MachineError, ProbeError};
-use crate::image::GuestImage;
+use crate::hypervisor::{Accelerator, BoxFuture, Capabilities, Hypervisor, Machine, MachineError, ProbeError};
+use crate::image::{Arch, GuestImage};
 use crate::spec::MachineSpec;
 
 /// The QEMU backend for one guest image.
@@ -69,11 +70,17 @@ impl Hypervisor for Qemu {
         })
     }
 
-    fn create(&self, spec: MachineSpec) -> BoxFuture<'_, Result<Box<dyn Machine>, MachineError>> {
+    fn create(&self, mut spec: MachineSpec) -> BoxFuture<'_, Result<Box<dyn Machine>, MachineError>> {
         Box::pin(async move {
             let program = self.find().await?;
             let capabilities = probe::probe(program, &self.image, &self.state_dir).await;
             let disk = lock_disk(&spec).await?;
+            if capabilities.accelerator == Accelerator::Tcg
+                && spec.image.arch == Arch::X86_64
+                && let Ok(Some(khz)) = tokio::task::spawn_blocking(tsc::khz).await
+            {
+                spec.extra_cmdline = format!("tsc_early_khz={khz} {}", spec.extra_cmdline);
+            }
             let machine = machine::QemuMachine::new(program.clone(), capabilities.accelerator, spec, disk)?;
             Ok(Box::new(machine) as Box<dyn Machine>)
         })

@@ -75,8 +75,7 @@ async fn remembered_or_tried(program: &Program, image: &GuestImage, state_dir: &
 
 fn subject(program: &Program, image: &GuestImage) -> String {
     let host = rustix::system::uname();
-    let stamp = std::fs::metadata(&image.kernel).ok().map(|file| (file.len(), file.modified().ok()));
-    format!("{} | {} | {} {stamp:?}", host.release().to_string_lossy(), program.version, image.kernel.display())
+    format!("{} | {} | {}", host.release().to_string_lossy(), program.version, image.kernel_digest())
 }
 
 fn remember(cache: &Path, remembered: &Remembered) -> std::io::Result<()> {
