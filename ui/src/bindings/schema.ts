@@ -228,6 +228,8 @@ export type FileTarget = { "type": "path", path: string, } | { "type": "download
 
 export type Health = "starting" | "healthy" | "unhealthy";
 
+export type Held = { memory_bytes: number, disk_bytes: number, };
+
 /**
  * To the UI.
  */
@@ -309,7 +311,7 @@ error: AppError | null, started_unix_ms: number, finished_unix_ms: number | null
  */
 export type JobCommand = { "type": "cancel", id: number, } | { "type": "dismiss", id: number, };
 
-export type JobKind = "pull" | "push" | "save" | "load" | "prune" | "give_back" | "support_bundle";
+export type JobKind = "pull" | "push" | "save" | "load";
 
 export type JobState = "running" | "done" | "failed" | "cancelled";
 
@@ -693,9 +695,9 @@ export type StreamItem = { "type": "logs", chunk: LogChunk, } | { "type": "figur
  */
 export type TerminalInput = { "type": "text", text: string, } | { "type": "resize", columns: number, rows: number, };
 
-export type UpkeepCommand = { "type": "settings" } | { "type": "set_limits", limits: Limits, } | { "type": "set_shared_folders", folders: Array<string> | null, } | { "type": "set_autostart", on: boolean, } | { "type": "examine" } | { "type": "usage" } | { "type": "support_bundle", to: FileTarget, };
+export type UpkeepCommand = { "type": "settings" } | { "type": "set_limits", limits: Limits, } | { "type": "set_shared_folders", folders: Array<string> | null, } | { "type": "set_autostart", on: boolean, } | { "type": "examine" } | { "type": "usage" } | { "type": "give_back" } | { "type": "support_bundle", to: FileTarget, };
 
-export type UpkeepReply = { "type": "settings", settings: MachineSettings, } | { "type": "checks", checks: Array<Check>, } | { "type": "usage", usage: Usage, } | { "type": "saved", place: string, };
+export type UpkeepReply = { "type": "settings", settings: MachineSettings, } | { "type": "checks", checks: Array<Check>, } | { "type": "usage", usage: Usage, } | { "type": "gave_back", before: Held, after: Held, } | { "type": "saved", place: string, };
 
 export type Usage = { 
 /**

@@ -18,5 +18,6 @@ export const upkeep = {
   setAutostart: async (on: boolean) => (await ask("settings", { type: "set_autostart", on })).settings,
   examine: async () => (await ask("checks", { type: "examine" })).checks,
   usage: async () => (await ask("usage", { type: "usage" })).usage,
+  giveBack: () => ask("gave_back", { type: "give_back" }),
   supportBundle: async (to: FileTarget) => (await ask("saved", { type: "support_bundle", to })).place,
 };

@@ -13,7 +13,7 @@ use crate::doctor::{self, Verdict};
 use crate::engine::errors::app_error;
 use crate::hardware::Size;
 use crate::schema::{
-    AppError, Check, CheckVerdict, ContainerState, Limits, MachineSettings, UpkeepCommand, UpkeepReply, Usage,
+    AppError, Check, CheckVerdict, ContainerState, Held, Limits, MachineSettings, UpkeepCommand, UpkeepReply, Usage,
     UsageItem, UsageKind,
 };
 use crate::{settings, shares};
@@ -35,6 +35,18 @@ pub(super) async fn call(inner: &Inner, command: UpkeepCommand) -> Result<Upkeep
             return Ok(UpkeepReply::Checks { checks });
         }
         UpkeepCommand::Usage => return Ok(UpkeepReply::Usage { usage: usage(inner).await? }),
+        UpkeepCommand::GiveBack => {
+            const TITLE: &str = "Nothing could be given back";
+            let failed = |err: daemon::ClientError| AppError::failed(TITLE, crate::hardware::chain(&err));
+            let held = |figures: &daemon::protocol::Figures| Held {
+                memory_bytes: figures.host_resident_bytes,
+                disk_bytes: figures.host_disk_bytes,
+            };
+            let mut client = inner.daemon().await?;
+            let before = client.figures().await.map_err(failed)?;
+            let after = client.give_back().await.map_err(failed)?;
+            return Ok(UpkeepReply::GaveBack { before: held(&before), after: held(&after) });
+        }
         UpkeepCommand::SupportBundle { to } => {
             let path = transfer::target(&inner.dirs, &to)?;
             return bundle(inner, &path).await.map(|()| UpkeepReply::Saved { place: path.display().to_string() });

@@ -18,6 +18,8 @@ pub enum Request {
     },
     Restart,
     Figures,
+    /// The guest hands free memory and freed disk blocks back; answered with the figures once that shows on the host.
+    GiveBack,
     Subscribe,
 }
 

@@ -23,6 +23,9 @@ use crate::socket::{Socket, SocketError};
 use crate::supervisor::hardware::Hardware;
 use crate::supervisor::{Config, Supervisor, blank_state};
 
+/// Of a guest that looks through all its memory.
+const GIVE_BACK_PATIENCE: Duration = Duration::from_secs(20);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Clients at once; the app, a few commands.
 const CLIENTS: usize = 256;
 
@@ -203,6 +206,7 @@ impl Server {
             Request::Restart => self.supervisor.restart().await,
             Request::Down { .. } => self.supervisor.stop().await,
             Request::Figures => return Reply::Figures { figures: Box::new(self.figures().await) },
+            Request::GiveBack => return Reply::Figures { figures: Box::new(self.give_back().await) },
             Request::Status | Request::Subscribe => {
                 let machine_pid = self.supervisor.host_figures().await.pid;
                 let status = Status {
@@ -229,6 +233,35 @@ impl Server {
                 changed = state.changed() => if changed.is_err() { return },
                 // Nothing more is expected of the client but its end.
                 _ = frame::read::<Request>(&mut stream) => return,
+            }
+        }
+    }
+
+    /// A guest that sleeps gave back all it can already; one that does not answer is no reason to fail: the figures say it.
+    async fn give_back(&self) -> Figures {
+        let link = match &*self.supervisor.access().borrow() {
+            Access::Open(link) if !self.supervisor.state().borrow().sleeping => Some(link.clone()),
+            _ => None,
+        };
+        let Some(link) = link else { return self.figures().await };
+        let asked = async {
+            let mut control = Control::connect(&link, GIVE_BACK_PATIENCE).await?;
+            control.give_back().await?;
+            control.trim_disk().await
+        };
+        if let Err(err) = asked.await {
+            tracing::warn!(err = %crate::hardware::chain(&err), "the guest gave nothing back");
+        }
+        // The host sees it page by page: until it no longer falls.
+        let deadline = tokio::time::Instant::now() + GIVE_BACK_PATIENCE;
+        let mut figures = self.figures().await;
+        loop {
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let next = self.figures().await;
+            let fell = next.host_resident_bytes < figures.host_resident_bytes || next.host_disk_bytes < figures.host_disk_bytes;
+            figures = next;
+            if !fell || tokio::time::Instant::now() > deadline {
+                return figures;
             }
         }
     }

@@ -12,9 +12,6 @@ pub enum JobKind {
     Push,
     Save,
     Load,
-    Prune,
-    GiveBack,
-    SupportBundle,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]

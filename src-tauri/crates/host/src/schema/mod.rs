@@ -58,5 +58,5 @@ pub use store::{
 };
 pub use stream::{LogChunk, LogLine, LogSource, OpenLogs, OpenTerminal, StreamItem, TerminalInput};
 pub use upkeep::{
-    Check, CheckVerdict, Limits, MachineSettings, UpkeepCommand, UpkeepReply, Usage, UsageItem, UsageKind,
+    Check, CheckVerdict, Held, Limits, MachineSettings, UpkeepCommand, UpkeepReply, Usage, UsageItem, UsageKind,
 };

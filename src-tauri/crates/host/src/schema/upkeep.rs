@@ -71,6 +71,12 @@ pub struct Usage {
     pub disk: Vec<UsageItem>,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Held {
+    pub memory_bytes: u64,
+    pub disk_bytes: u64,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum UpkeepCommand {
@@ -86,6 +92,8 @@ pub enum UpkeepCommand {
     Examine,
     /// → `usage`
     Usage,
+    /// Memory and disk that the machine holds and does not use go back to this computer. Takes seconds. → `gave_back`
+    GiveBack,
     /// A file for whoever helps, without secrets. → `saved`
     SupportBundle { to: FileTarget },
 }
@@ -96,5 +104,7 @@ pub enum UpkeepReply {
     Settings { settings: MachineSettings },
     Checks { checks: Vec<Check> },
     Usage { usage: Usage },
+    /// What the machine held of this computer's, before and after.
+    GaveBack { before: Held, after: Held },
     Saved { place: String },
 }
