@@ -95,13 +95,18 @@ impl Store {
 
     /// Unpacks a layer's blob, compressed or not, to a place of its own. Nothing is kept unless it is committed.
     pub fn unpack(&self, blob: impl Read + Send) -> Result<Staged> {
+        self.unpack_expected(blob, None)
+    }
+
+    /// [`Store::unpack`] of a blob that should have this digest; the caller compares [`Staged::blob`].
+    pub fn unpack_expected(&self, blob: impl Read + Send, expected: Option<&Digest>) -> Result<Staged> {
         let dir = self.fresh(STAGING);
         let diff = dir.join("diff");
         fs::create_dir_all(&diff).map_err(Error::disk("create", &diff))?;
         fs::set_permissions(&diff, fs::Permissions::from_mode(0o755)).map_err(Error::disk("protect", &diff))?;
         let guard = StagingDir(dir);
         let limits = &self.shared.limits;
-        let (files_bytes, sums) = through(blob, limits, |chunks| apply::unpack(chunks, &guard.0, limits))?;
+        let (files_bytes, sums) = through(blob, expected, limits, |chunks| apply::unpack(chunks, &guard.0, limits))?;
         Ok(Staged { dir: guard, sums, files_bytes })
     }
 

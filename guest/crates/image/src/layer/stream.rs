@@ -60,8 +60,12 @@ pub struct Sums {
 type Chunk = io::Result<Arc<Vec<u8>>>;
 
 /// Reads `raw` to its end, gives `work` the uncompressed bytes, and both digests back. `work` must read to the end.
+///
+/// # Errors
+/// A blob that cannot be decoded and is not the `expected` one is a mismatch: that is the truer reason.
 pub fn through<R: Read + Send, T>(
     raw: R,
+    expected: Option<&Digest>,
     limits: &Limits,
     work: impl FnOnce(Chunks) -> Result<T>,
 ) -> Result<(T, Sums)> {
@@ -72,10 +76,17 @@ pub fn through<R: Read + Send, T>(
         let decode = scope.spawn(move || pump(raw, compression, limits.layer_bytes, &to_work, to_hash));
         let hash = (compression != Compression::None).then(|| scope.spawn(move || hash_chunks(&hashed)));
         let done = work(Chunks::new(chunks));
-        let (blob, blob_bytes) = decode.join().map_err(|_| Error::Archive("the decoder failed".into()))?;
+        let Pumped { blob, blob_bytes, whole } =
+            decode.join().map_err(|_| Error::Archive("the decoder failed".into()))?;
         let diff_id = hash.map(thread::ScopedJoinHandle::join).transpose();
         let diff_id = diff_id.map_err(|_| Error::Archive("hashing failed".into()))?.unwrap_or(blob);
-        Ok((done?, Sums { compression, blob, blob_bytes, diff_id }))
+        let done = done.map_err(|error| match expected {
+            Some(expected) if whole && matches!(error, Error::Archive(_)) && *expected != blob => {
+                Error::Mismatch { what: "blob", expected: *expected, found: blob }
+            }
+            _ => error,
+        })?;
+        Ok((done, Sums { compression, blob, blob_bytes, diff_id }))
     })
 }
 
@@ -106,6 +117,14 @@ fn decompress<'a>(raw: impl Read + Send + 'a, compression: Compression) -> io::R
     })
 }
 
+/// What was read of a blob.
+struct Pumped {
+    blob: Digest,
+    blob_bytes: u64,
+    /// To its end: then `blob` is its digest.
+    whole: bool,
+}
+
 /// Decodes and sends chunks until the end, an error, or until nobody listens; then reads the rest of the blob, which
 /// belongs to its digest.
 fn pump<R: Read + Send>(
@@ -114,19 +133,24 @@ fn pump<R: Read + Send>(
     limit: u64,
     to_work: &SyncSender<Chunk>,
     to_hash: SyncSender<Arc<Vec<u8>>>,
-) -> (Digest, u64) {
+) -> Pumped {
     let to_hash = (compression != Compression::None).then_some(to_hash);
     let sent = match compression {
         Compression::None => pump_chunks(&mut raw, limit, to_work, None),
         compression => decompress(&mut raw, compression)
             .and_then(|mut decoded| pump_chunks(&mut decoded, limit, to_work, to_hash.as_ref())),
     };
-    // Why: a failed or abandoned stream is not worth waiting for.
-    let rest = sent.and_then(|whole| if whole { io::copy(&mut raw, &mut io::sink()).map(drop) } else { Ok(()) });
-    if let Err(error) = rest {
+    // Why not when it was abandoned: nobody waits for its digest. What cannot be decoded is read on for it.
+    let drained = match sent {
+        Ok(false) => Ok(0),
+        _ => io::copy(&mut raw, &mut io::sink()),
+    };
+    let whole = drained.is_ok() && !matches!(sent, Ok(false));
+    if let Err(error) = sent.and(drained) {
         let _ = to_work.send(Err(error));
     }
-    raw.into_inner().1.finish()
+    let (blob, blob_bytes) = raw.into_inner().1.finish();
+    Pumped { blob, blob_bytes, whole }
 }
 
 /// True when the stream was sent whole.
@@ -232,7 +256,7 @@ mod tests {
         for (blob, kind) in
             [(plain.clone(), Compression::None), (two_members, Compression::Gzip), (zstd, Compression::Zstd)]
         {
-            let (bytes, sums) = through(blob.as_slice(), &Limits::default(), all).unwrap();
+            let (bytes, sums) = through(blob.as_slice(), None, &Limits::default(), all).unwrap();
             assert!(bytes == plain);
             assert_eq!(sums.compression, kind);
             assert_eq!((sums.blob, sums.blob_bytes), (Digest::of(&blob), blob.len() as u64));
@@ -244,19 +268,23 @@ mod tests {
     fn truncated_corrupt_and_exploding_streams_are_errors() {
         let blob = gzip(&vec![0; 10_000_000]);
         let limits = Limits { layer_bytes: 1_000_000, ..Limits::default() };
-        assert!(through(blob.as_slice(), &limits, all).is_err());
-        assert!(through(&blob[..blob.len() - 4], &Limits::default(), all).is_err());
+        assert!(through(blob.as_slice(), None, &limits, all).is_err());
+        assert!(through(&blob[..blob.len() - 4], None, &Limits::default(), all).is_err());
         let mut corrupt = gzip(b"some text that is long enough");
         corrupt[15] ^= 0xff;
-        assert!(through(corrupt.as_slice(), &Limits::default(), all).is_err());
-        assert!(matches!(through(b"\xfd7zXZ".as_slice(), &Limits::default(), all), Err(Error::Unsupported(_))));
+        assert!(through(corrupt.as_slice(), None, &Limits::default(), all).is_err());
+        let mut wrong = through(corrupt.as_slice(), Some(&Digest::of(&blob)), &Limits::default(), all);
+        assert!(matches!(wrong, Err(Error::Mismatch { .. })));
+        wrong = through(corrupt.as_slice(), Some(&Digest::of(&corrupt)), &Limits::default(), all);
+        assert!(matches!(wrong, Err(Error::Archive(_))));
+        assert!(matches!(through(b"\xfd7zXZ".as_slice(), None, &Limits::default(), all), Err(Error::Unsupported(_))));
     }
 
     #[test]
     fn a_reader_that_gives_up_stops_the_pipeline() {
         let endless = gzip(&vec![7; 50_000_000]);
         let given_up =
-            through(endless.as_slice(), &Limits::default(), |_| Err::<(), _>(Error::Archive("enough".into())));
+            through(endless.as_slice(), None, &Limits::default(), |_| Err::<(), _>(Error::Archive("enough".into())));
         assert!(given_up.is_err());
     }
 }

@@ -181,24 +181,30 @@ impl<R: BufRead, S: Recorder> TarReader<R, S> {
         Ok(())
     }
 
+    /// Why the padding may be missing: some writers (umoci before 0.4.8) end with the last file's content. Go's reader,
+    /// and so dockerd, takes that for an end.
     fn skip_payload(&mut self) -> Result<()> {
-        self.pass_raw(self.pending + self.padding)?;
+        if self.pass_raw(self.pending)? > 0 {
+            return Err(Error::truncated());
+        }
+        self.pass_raw(self.padding)?;
         (self.pending, self.padding) = (0, 0);
         Ok(())
     }
 
-    fn pass_raw(&mut self, mut len: u64) -> Result<()> {
+    /// Passes on that many bytes; how many of them the stream did not have.
+    fn pass_raw(&mut self, mut len: u64) -> Result<u64> {
         while len > 0 {
             let bytes = self.source.fill_buf().map_err(Error::read)?;
             let n = bytes.len().min(usize::try_from(len).unwrap_or(usize::MAX));
             if n == 0 {
-                return Err(Error::truncated());
+                break;
             }
             self.recorder.raw(&bytes[..n]).map_err(Error::Write)?;
             self.source.consume(n);
             len -= n as u64;
         }
-        Ok(())
+        Ok(len)
     }
 
     /// Payload of a header that describes the next entry. Its size was checked against the limit.

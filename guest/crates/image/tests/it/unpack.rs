@@ -200,3 +200,13 @@ fn links_within_the_layer_lead_the_way() {
         assert_eq!(fs::metadata(root.join("no/parents")).unwrap().permissions().mode() & 0o7777, 0o755);
     });
 }
+
+#[test]
+fn a_stream_that_ends_with_the_last_content_is_whole_and_one_that_ends_within_is_not() {
+    let whole = Tar::default().file("first", b"1").file("greeting", b"by umoci").0;
+    let bare = whole[..whole.len() - 512 + 8].to_vec();
+    unpacked(bare.clone(), |tree| assert_eq!(fs::read(tree.join("greeting")).unwrap(), b"by umoci"));
+    let Some((_dir, store)) = store() else { return };
+    let cut = &bare[..bare.len() - 1];
+    assert!(store.unpack(cut).is_err_and(|error| error.to_string().contains("truncated")));
+}

@@ -61,8 +61,8 @@ impl Images {
     /// Downloads and unpacks; what comes back was checked against the blob's digest.
     async fn download(&self, resolved: &Resolved, blob: &Descriptor, say: &Say) -> Result<Staged> {
         let (sender, reader) = pieces();
-        let store = self.store.clone();
-        let unpack = task::spawn_blocking(move || store.unpack(reader));
+        let (store, expected) = (self.store.clone(), blob.digest);
+        let unpack = task::spawn_blocking(move || store.unpack_expected(reader, Some(&expected)));
         let fed = feed(resolved, blob, &sender, say).await;
         if fed.is_err() {
             // Why: an unpacker that saw a clean end would take a torn stream for a whole one.
@@ -74,11 +74,12 @@ impl Images {
         let staged = match (fed, unpacked) {
             (Ok(Fed::Whole), Ok(staged)) => staged,
             (Err(error), _) => return Err(error),
+            (Ok(_), Err(cubby_image::Error::Mismatch { .. })) => return Err(false_blob(&blob.digest)),
             (Ok(_), Err(error)) => return Err(describe(error, "unpack a layer")),
             (Ok(Fed::Unheard), Ok(_)) => return Err(Error::internal("unpacking ended early")),
         };
         if *staged.blob() != blob.digest {
-            return Err(Error::internal(format!("filesystem layer verification failed for digest {}", blob.digest)));
+            return Err(false_blob(&blob.digest));
         }
         Ok(staged)
     }
@@ -208,6 +209,11 @@ fn check_diff_id(expected: &Digest, found: &Digest) -> Result<()> {
         return Ok(());
     }
     Err(Error::internal(format!("layer verification failed: the image wants {expected}, the blob holds {found}")))
+}
+
+/// In dockerd's words. Source: moby distribution/pull_v2.go.
+fn false_blob(digest: &Digest) -> Error {
+    Error::internal(format!("filesystem layer verification failed for digest {digest}"))
 }
 
 /// What Docker's clients show of a digest.
