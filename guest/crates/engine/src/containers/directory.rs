@@ -90,12 +90,11 @@ mod tests {
         std::os::unix::fs::symlink("/nowhere", directory.path().join("link")).unwrap();
         let mut found = list(&File::open(directory.path()).unwrap()).unwrap().entries;
         found.sort_by(|a, b| a.name.cmp(&b.name));
-        let seen: Vec<_> =
-            found.iter().map(|entry| (entry.name.as_str(), entry.mode & 0o170_000, entry.link_target.as_deref())).collect();
-        assert_eq!(
-            seen,
-            [("file", 0o100_000, None), ("link", 0o120_000, Some("/nowhere")), ("sub", 0o040_000, None)]
-        );
+        let seen: Vec<_> = found
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.mode & 0o170_000, entry.link_target.as_deref()))
+            .collect();
+        assert_eq!(seen, [("file", 0o100_000, None), ("link", 0o120_000, Some("/nowhere")), ("sub", 0o040_000, None)]);
         assert_eq!(found[0].size, 5);
     }
 }

@@ -101,9 +101,12 @@ pub async fn put(docker: &Docker, id: &str, volumes: bool) -> Result<(), AppErro
     let found = found.map_err(failed)?;
     let name = found.name.unwrap_or_default().trim_start_matches('/').to_owned();
     let host = found.host_config.unwrap_or_default();
-    if Mark::read(&name).is_some() || host.auto_remove == Some(true) {
-        // In the bin already, or to vanish when it stops: there is nothing to keep.
-        return remove(docker, id, volumes).await.map_err(failed);
+    if Mark::read(&name).is_some() {
+        return Ok(());
+    }
+    if host.auto_remove == Some(true) {
+        let detail = "it was made to vanish as soon as it stops (--rm), so there is no way back: remove it for good";
+        return Err(AppError::failed("It cannot go into the bin", detail));
     }
     let restart = restart_of(host.restart_policy);
     let running = found.state.and_then(|state| state.running) == Some(true);
@@ -233,7 +236,15 @@ mod tests {
 
     #[test]
     fn other_names_are_no_marks() {
-        for name in ["web", "cubby-bin", "cubby-bin.web", "cubby-bin.12.web", "cubby-bin.x.rn.web", "cubby-bin.1.rn.", "cubby-bin.1.q.web"] {
+        for name in [
+            "web",
+            "cubby-bin",
+            "cubby-bin.web",
+            "cubby-bin.12.web",
+            "cubby-bin.x.rn.web",
+            "cubby-bin.1.rn.",
+            "cubby-bin.1.q.web",
+        ] {
             assert_eq!(Mark::read(name), None, "{name}");
         }
         assert_eq!(read(&format!("cubby-bin.{}.n.web", u64::MAX)), None);

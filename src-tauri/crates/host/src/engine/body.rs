@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, EndpointSettings, HealthConfig, HostConfig, Mount, MountTypeEnum, NetworkingConfig,
-    PortBinding, PortMap, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, DeviceMapping, EndpointSettings, HealthConfig, HostConfig, Mount, MountTypeEnum,
+    NetworkingConfig, PortBinding, PortMap, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 
 use crate::schema::{EnvVar, MountKind, MountRequest, PortRequest, Protocol, RunContainer};
@@ -97,7 +97,8 @@ fn mount(wanted: &MountRequest) -> Mount {
         target: Some(wanted.target.clone()),
         read_only: Some(wanted.read_only),
         // As `-v` does: a folder that is not there yet is made.
-        bind_options: bind.then(|| bollard::models::MountBindOptions { create_mountpoint: Some(true), ..Default::default() }),
+        bind_options: bind
+            .then(|| bollard::models::MountBindOptions { create_mountpoint: Some(true), ..Default::default() }),
         ..Mount::default()
     }
 }
@@ -134,7 +135,11 @@ fn device(text: &str) -> DeviceMapping {
 fn ulimit(text: &str) -> Option<ResourcesUlimits> {
     let (name, limits) = text.split_once('=')?;
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-    Some(ResourcesUlimits { name: Some(name.to_owned()), soft: Some(soft.parse().ok()?), hard: Some(hard.parse().ok()?) })
+    Some(ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(soft.parse().ok()?),
+        hard: Some(hard.parse().ok()?),
+    })
 }
 
 fn health(command: &str) -> HealthConfig {

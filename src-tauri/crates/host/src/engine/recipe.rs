@@ -126,7 +126,8 @@ fn ports(host: &HostConfig) -> Vec<PortRequest> {
             let named = port_name(name);
             bindings.iter().flatten().filter_map(move |binding| {
                 let (container_port, protocol) = named?;
-                let host_port = binding.host_port.as_deref().and_then(|port| port.parse().ok()).filter(|port| *port > 0);
+                let host_port =
+                    binding.host_port.as_deref().and_then(|port| port.parse().ok()).filter(|port| *port > 0);
                 let host_ip = binding.host_ip.clone().filter(|ip| !ip.is_empty());
                 Some(PortRequest { container_port, protocol, host_port, host_ip })
             })

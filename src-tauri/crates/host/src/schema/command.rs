@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{ContainerRef, ContextStatus, EngineCommand, Engines, FileContent, FileListing, ImageCommand, ImageRemoved, ImageReply, JobCommand, Login, NetworkCommand, NetworkReply, RegistryCommand, Removal, RunContainer, Snapshot, UpkeepCommand, UpkeepReply, VolumeCommand, VolumeReply};
+use super::{
+    ContainerRef, ContextStatus, EngineCommand, Engines, FileContent, FileListing, ImageCommand, ImageRemoved,
+    ImageReply, JobCommand, Login, NetworkCommand, NetworkReply, RegistryCommand, Removal, RunContainer, Snapshot,
+    UpkeepCommand, UpkeepReply, VolumeCommand, VolumeReply,
+};
 
 /// A command's doc comment names its [`Reply`] variant. Long work (a stop, a start) answers when it is done; the UI shows
 /// progress from the events meanwhile.

@@ -86,7 +86,11 @@ impl StreamItem {
         match self {
             Self::Logs { chunk } => chunk.lines.iter().map(|line| line.text.len() + 64).sum(),
             Self::Bytes(bytes) => bytes.len(),
-            Self::Figures { .. } | Self::Stats { .. } | Self::Processes { .. } | Self::Ended { .. } | Self::Broken { .. } => 0,
+            Self::Figures { .. }
+            | Self::Stats { .. }
+            | Self::Processes { .. }
+            | Self::Ended { .. }
+            | Self::Broken { .. } => 0,
         }
     }
 

@@ -84,7 +84,13 @@ impl<B: Backend> Session<B> {
             }
             ClientMessage::OpenStats { stream, container } => {
                 let backend = self.backend.clone();
-                self.open(&mut state, stream, LOGS_WINDOW_BYTES, None, async move { backend.open_stats(container).await });
+                self.open(
+                    &mut state,
+                    stream,
+                    LOGS_WINDOW_BYTES,
+                    None,
+                    async move { backend.open_stats(container).await },
+                );
             }
             ClientMessage::OpenProcesses { stream, container } => {
                 let source = self.backend.clone();

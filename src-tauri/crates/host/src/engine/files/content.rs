@@ -298,9 +298,8 @@ mod tests {
     #[test]
     fn saved_files_never_replace_others() {
         let directory = tempfile::tempdir().unwrap();
-        let names: Vec<_> = (0..3)
-            .map(|_| new_file(directory.path(), "a/b.txt").unwrap().1.file_name().unwrap().to_owned())
-            .collect();
+        let names: Vec<_> =
+            (0..3).map(|_| new_file(directory.path(), "a/b.txt").unwrap().1.file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["a_b.txt", "a_b (2).txt", "a_b (3).txt"]);
     }
 }

@@ -28,7 +28,11 @@ struct Refusal {
 }
 
 /// Absent when the engine has no such listing; an error is the engine's own words.
-pub(super) async fn directory(endpoint: &Endpoint, id: &str, path: &str) -> Option<Result<(Vec<FileEntry>, bool), String>> {
+pub(super) async fn directory(
+    endpoint: &Endpoint,
+    id: &str,
+    path: &str,
+) -> Option<Result<(Vec<FileEntry>, bool), String>> {
     let page = format!("/cubby/containers/{}/files?path={}", escaped(id), escaped(path));
     let (status, body) = endpoint.request("GET", &page, String::new()).await.ok()?;
     if status == 200 {

@@ -44,7 +44,8 @@ pub async fn list(docker: &Docker, endpoint: &Endpoint, id: &str, path: &str) ->
         let order = |entry: &FileEntry| (entry.kind != FileKind::Directory, entry.name.to_lowercase());
         order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name))
     });
-    let changes_total = changes.iter().filter(|change| change.kind != ChangeType::_0 || is_leaf(change, &changes)).count();
+    let changes_total =
+        changes.iter().filter(|change| change.kind != ChangeType::_0 || is_leaf(change, &changes)).count();
     Ok(FileListing { path, entries, cut, changes_total: u32::try_from(changes_total).unwrap_or(u32::MAX) })
 }
 
@@ -146,7 +147,9 @@ fn children(archive: impl Read) -> std::io::Result<(Vec<FileEntry>, bool)> {
         let entry = match entry {
             Ok(entry) => entry,
             // Our own limit ends the archive in the middle.
-            Err(err) if err.kind() == std::io::ErrorKind::UnexpectedEof || !found.is_empty() => return Ok((found, true)),
+            Err(err) if err.kind() == std::io::ErrorKind::UnexpectedEof || !found.is_empty() => {
+                return Ok((found, true));
+            }
             Err(err) => return Err(err),
         };
         if found.len() >= MAX_ENTRIES {
@@ -184,7 +187,15 @@ mod tests {
 
     fn entry(name: &str) -> FileEntry {
         let kind = FileKind::File;
-        FileEntry { name: name.into(), kind, size_bytes: 0, mode: 0, modified_unix_ms: None, link_target: None, change: None }
+        FileEntry {
+            name: name.into(),
+            kind,
+            size_bytes: 0,
+            mode: 0,
+            modified_unix_ms: None,
+            link_target: None,
+            change: None,
+        }
     }
 
     #[test]
