@@ -19,6 +19,14 @@ const APPLETS: &[&str] = &[
 /// # Panics
 /// When the static busybox of the distribution (package `busybox-static`) is not installed.
 pub fn busybox_archive() -> Vec<u8> {
+    busybox_archive_as(IMAGE)
+}
+
+/// [`busybox_archive`] under another name, as an image of its own.
+///
+/// # Panics
+/// As there.
+pub fn busybox_archive_as(name: &str) -> Vec<u8> {
     let busybox = std::fs::read("/bin/busybox").expect("package busybox-static is needed: scripts/test installs it");
     let layer = layer(&busybox);
     let config = json!({
@@ -29,9 +37,13 @@ pub fn busybox_archive() -> Vec<u8> {
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", sha256(&layer))] },
         "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "busybox" }],
     });
+    let mut config = config;
+    if name != IMAGE {
+        config["config"]["Labels"] = json!({ "cubby.test.name": name });
+    }
     let config = config.to_string().into_bytes();
     let config_name = format!("{}.json", sha256(&config));
-    let manifest = json!([{ "Config": config_name, "RepoTags": [IMAGE], "Layers": ["layer.tar"] }]);
+    let manifest = json!([{ "Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"] }]);
     let mut archive = tar::Builder::new(Vec::new());
     file(&mut archive, "layer.tar", &layer, 0o644);
     file(&mut archive, &config_name, &config, 0o644);

@@ -17,7 +17,7 @@ pub use binaries::{binary, docker_cli, guest_image};
 pub use docker::{Docker, Output};
 pub use engine::{Engine, NativeEngine};
 pub use http::{Reply, handshake, request, request_with};
-pub use images::{IMAGE, busybox_archive};
+pub use images::{IMAGE, busybox_archive, busybox_archive_as};
 pub use leaks::{Memory, Traces, children, resident_kib};
 pub use machine::Machine;
 pub use registry::{Registry, RegistryOptions, free_port};

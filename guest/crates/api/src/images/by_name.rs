@@ -55,13 +55,13 @@ async fn push(engine: &Arc<Engine>, name: &str, query: &Query, headers: &HeaderM
     Ok(stream::telling(move |say| async move { images.push(push, say).await }))
 }
 
-/// Source: API 1.50 `ImageDelete`. `noprune` is accepted: images of ours have no parents to prune.
+/// Source: API 1.50 `ImageDelete`.
 pub async fn delete(
     State(engine): State<Arc<Engine>>,
     Path(name): Path<String>,
     query: Query,
 ) -> Result<Response, ApiError> {
-    let options = RemoveOptions { force: query.flag("force") };
+    let options = RemoveOptions { force: query.flag("force"), keep_parents: query.flag("noprune") };
     if name.trim().is_empty() {
         return Err(ApiError::bad_request("image name cannot be blank"));
     }

@@ -15,7 +15,7 @@ pub fn inspect(engine: &Engine, name: &str, version: ApiVersion, query: &Query) 
         "Id": image.id,
         "RepoTags": image.repo_tags,
         "RepoDigests": image.repo_digests,
-        "Parent": "",
+        "Parent": super::list::parent(&image),
         "Comment": file.comment,
         "Created": image.created().unwrap_or(timestamps::ZERO),
         "DockerVersion": file.docker_version,

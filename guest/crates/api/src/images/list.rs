@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{Json, extract::State};
 use cubby_engine::{
     Engine,
-    images::{Listed, created_at},
+    images::{Image, Listed, created_at},
 };
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub async fn list(
     let shared = query.flag("shared-size").then(|| {
         engine.images.usage().into_iter().map(|usage| (usage.image.id, usage.shared_bytes)).collect::<HashMap<_, _>>()
     });
-    let listed = engine.images.list(&filters)?;
+    let listed = engine.images.list(&filters, query.flag("all"))?;
     // Why only then: counting is cheap here, but clients take a number other than -1 for a request of theirs.
     let with_manifests = query.flag("manifests") && version >= MANIFESTS;
     let summaries = listed.iter().map(|listed| {
@@ -54,7 +54,7 @@ fn summary(listed: &Listed, shared_bytes: i64, version: ApiVersion) -> Value {
         "Created": created_at(image),
         "Id": image.id,
         "Labels": image.config().labels,
-        "ParentId": "",
+        "ParentId": parent(image),
         "RepoDigests": listed.repo_digests,
         "RepoTags": listed.repo_tags,
         "SharedSize": shared_bytes,
@@ -68,6 +68,11 @@ fn summary(listed: &Listed, shared_bytes: i64, version: ApiVersion) -> Value {
         summary["VirtualSize"] = json!(image.size_bytes);
     }
     summary
+}
+
+/// The id of the image it was made on here, or nothing.
+pub fn parent(image: &Image) -> String {
+    image.parent().map(|parent| parent.to_string()).unwrap_or_default()
 }
 
 /// Every image with what it shares and how many containers use it, for `/system/df`.

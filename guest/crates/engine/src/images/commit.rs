@@ -97,7 +97,9 @@ impl Images {
         let id = Digest::of(config.as_bytes());
         let mut index = self.write();
         let names: Vec<Reference> = name.iter().cloned().collect();
-        self.put_image(&mut index, NewImage { id, config: &config, file, layers, manifest: None }, &names)?;
+        let parent = base.map(|base| base.id);
+        let new = NewImage { id, config: &config, file, layers, manifest: None, parent };
+        self.put_image(&mut index, new, &names)?;
         let image = index.get(&id).cloned();
         drop(index);
         drop(pin);

@@ -92,6 +92,11 @@ impl Image {
         self.record.manifest.as_ref()
     }
 
+    /// The image that it was committed or built on, here.
+    pub fn parent(&self) -> Option<Digest> {
+        self.record.parent
+    }
+
     /// True when no name is left.
     pub fn is_dangling(&self) -> bool {
         self.repo_tags.is_empty()
@@ -108,6 +113,9 @@ pub(super) struct Record {
     /// How its registry or archive described it, when it came from one or was pushed to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest: Option<ManifestRecord>,
+    /// The image below it, when it was committed or built here. It need not be there any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
     /// Removed by its user while containers still stand on it: out of sight, its layers kept.
     #[serde(default)]
     pub hidden: bool,

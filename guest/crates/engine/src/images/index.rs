@@ -111,6 +111,15 @@ impl Index {
         self.all().flat_map(|image| image.layers.iter()).map(|layer| layer.diff_id).collect()
     }
 
+    /// Images that others in sight were made on.
+    pub fn parents(&self) -> HashSet<Digest> {
+        self.visible().filter_map(|image| image.record.parent).collect()
+    }
+
+    pub fn has_children(&self, id: &Digest) -> bool {
+        self.visible().any(|image| image.record.parent == Some(*id))
+    }
+
     pub fn all(&self) -> impl Iterator<Item = &Arc<Image>> {
         self.images.values()
     }

@@ -1,6 +1,10 @@
 //! `docker images`, `docker image prune`, disk usage: images by filters.
 
-use std::{cmp::Reverse, collections::HashMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use cubby_image::{Digest, Reference};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -48,12 +52,14 @@ pub struct Usage {
 }
 
 impl Images {
-    /// Images in sight that fit the filters, newest first.
-    pub fn list(&self, filters: &Filters) -> Result<Vec<Listed>> {
+    /// Images in sight that fit the filters, newest first. Without `all` those that nobody named and others were made on
+    /// are left out: steps of builds.
+    pub fn list(&self, filters: &Filters, all: bool) -> Result<Vec<Listed>> {
         filters.allow(LIST_FILTERS)?;
         let index = self.read();
         let selection = Selection::parse(filters, &index)?;
-        let mut listed: Vec<Listed> = index.visible().filter_map(|image| selection.list(image)).collect();
+        let shown = index.visible().filter(|image| all || !selection.is_step(image));
+        let mut listed: Vec<Listed> = shown.filter_map(|image| selection.list(image)).collect();
         listed.sort_by_key(|listed| (Reverse(created_at(&listed.image)), listed.image.id));
         Ok(listed)
     }
@@ -107,7 +113,11 @@ impl Images {
 
     /// Every image in sight with what it shares with others.
     pub fn usage(&self) -> Vec<Usage> {
-        let images: Vec<Arc<Image>> = self.read().visible().cloned().collect();
+        let images: Vec<Arc<Image>> = {
+            let index = self.read();
+            let parents = index.parents();
+            index.visible().filter(|image| !(image.is_dangling() && parents.contains(&image.id))).cloned().collect()
+        };
         let mut owners: HashMap<Digest, usize> = HashMap::new();
         for image in &images {
             let mut layers: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id).collect();
@@ -126,6 +136,7 @@ impl Images {
 /// Filters, understood.
 struct Selection<'a> {
     filters: &'a Filters,
+    parents: HashSet<Digest>,
     dangling: Option<bool>,
     before: Option<i64>,
     since: Option<i64>,
@@ -140,6 +151,7 @@ impl<'a> Selection<'a> {
         };
         Ok(Self {
             filters,
+            parents: index.parents(),
             dangling: filters.flag("dangling")?,
             before: created("before")?,
             since: created("since")?,
@@ -147,10 +159,16 @@ impl<'a> Selection<'a> {
         })
     }
 
+    /// Nobody's, but for the images that were made on it.
+    fn is_step(&self, image: &Image) -> bool {
+        image.repo_tags.is_empty() && image.repo_digests.is_empty() && self.parents.contains(&image.id)
+    }
+
     fn fits(&self, image: &Image) -> bool {
         let created = created_at(image);
         let labels = image.config().labels.clone().unwrap_or_default();
-        self.dangling.is_none_or(|wanted| image.is_dangling() == wanted)
+        let dangling = image.is_dangling() && !self.is_step(image);
+        self.dangling.is_none_or(|wanted| dangling == wanted)
             && self.before.is_none_or(|before| created < before)
             && self.since.is_none_or(|since| created > since)
             && self.until.is_none_or(|until| created < until)

@@ -74,7 +74,7 @@ impl Images {
         let mut index = self.write();
         let manifest = image.manifest.clone().map(|(media_type, document)| ManifestRecord { media_type, document });
         let (config, file) = (image.config.as_str(), image.file.clone());
-        let new = NewImage { id: image.id, config, file, layers: layers.collect(), manifest };
+        let new = NewImage { id: image.id, config, file, layers: layers.collect(), manifest, parent: None };
         for (name, old) in self.put_image(&mut index, new, &image.names)? {
             let name = name.familiar();
             if let Some(old) = old {
@@ -108,10 +108,11 @@ impl Images {
         new: NewImage<'_>,
         names: &[Reference],
     ) -> Result<Vec<(Reference, Option<Digest>)>> {
-        let NewImage { id, config, file, layers, manifest } = new;
+        let NewImage { id, config, file, layers, manifest, parent } = new;
         // Why: an archive without manifests says nothing about the one that the image came with earlier.
         let manifest = manifest.or_else(|| index.get(&id).and_then(|image| image.record.manifest.clone()));
-        let record = Record { config: config.to_owned(), layers, tagged_at: now(), manifest, hidden: false };
+        let parent = parent.or_else(|| index.get(&id).and_then(|image| image.record.parent));
+        let record = Record { config: config.to_owned(), layers, tagged_at: now(), manifest, parent, hidden: false };
         let row = Row::new(IMAGE, id.to_string(), &record);
         let rows = names.iter().map(|name| Row::new(NAME, name.to_string(), &NameRecord { image: id }));
         std::iter::once(row)
@@ -134,6 +135,8 @@ pub(super) struct NewImage<'a> {
     pub file: ImageFile,
     pub layers: Vec<LayerRecord>,
     pub manifest: Option<ManifestRecord>,
+    /// What it was made on, here.
+    pub parent: Option<Digest>,
 }
 
 pub(super) fn now() -> i64 {

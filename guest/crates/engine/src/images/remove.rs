@@ -19,6 +19,8 @@ use crate::error::{Error, Result};
 pub struct RemoveOptions {
     /// Also when it is in use by stopped containers or has several names.
     pub force: bool,
+    /// Steps that only it was made on stay.
+    pub keep_parents: bool,
 }
 
 /// One thing that a removal did.
@@ -33,6 +35,7 @@ pub enum Removed {
 /// Reasons not to remove, in the order they are looked for.
 #[derive(Clone, Copy)]
 struct Conflicts {
+    children: bool,
     references: bool,
     stopped: bool,
 }
@@ -61,7 +64,7 @@ impl Images {
         index: &mut Index,
         image: &Image,
         asked: &str,
-        RemoveOptions { force }: RemoveOptions,
+        RemoveOptions { force, keep_parents }: RemoveOptions,
         removed: &mut Vec<Removed>,
         events: &mut Vec<&'static str>,
     ) -> Result<()> {
@@ -69,7 +72,7 @@ impl Images {
         let mut quiet = false;
         if is_id_prefix(&image.id, asked) {
             if is_single_reference(&names) {
-                self.refuse_conflicts(index, image, Conflicts { references: false, stopped: !force })
+                self.refuse_conflicts(index, image, Conflicts { children: true, references: false, stopped: !force })
                     .map_err(|c| c.error)?;
                 for name in &names {
                     self.untag(index, name, removed, events)?;
@@ -93,10 +96,11 @@ impl Images {
             }
             quiet = true;
         }
-        let conflicts = Conflicts { references: !force, stopped: !force };
+        let conflicts = Conflicts { children: true, references: !force, stopped: !force };
         if let Err(conflict) = self.refuse_conflicts(index, image, conflicts) {
             // Why: its name is gone as asked; what is in use stays without one.
-            let ignored = quiet && (!owned_names(index, &image.id).is_empty() || conflict.used);
+            let dangling = owned_names(index, &image.id).is_empty() && !index.has_children(&image.id);
+            let ignored = quiet && (!dangling || conflict.used);
             return if ignored { Ok(()) } else { Err(conflict.error) };
         }
         for name in owned_names(index, &image.id) {
@@ -104,6 +108,23 @@ impl Images {
         }
         self.delete(index, image, removed)?;
         events.push("delete");
+        if !keep_parents {
+            self.remove_steps(index, image.parent(), removed)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the steps below a removed image that nothing else needs.
+    fn remove_steps(&self, index: &mut Index, mut step: Option<Digest>, removed: &mut Vec<Removed>) -> Result<()> {
+        while let Some(image) = step.and_then(|id| index.get(&id).cloned()) {
+            let conflicts = Conflicts { children: true, references: true, stopped: true };
+            if image.record.hidden || self.refuse_conflicts(index, &image, conflicts).is_err() {
+                return Ok(());
+            }
+            self.delete(index, &image, removed)?;
+            self.event("delete", &image, Some(image.id.to_string()));
+            step = image.parent();
+        }
         Ok(())
     }
 
@@ -202,6 +223,9 @@ impl Images {
         let users = self.using(&image.id);
         let by =
             |user: &ImageUse, state| format!("image is being used by {state} container {}", short(&user.container_id));
+        if looked_for.children && index.has_children(&image.id) {
+            return Err(Conflict::new(image, true, false, "image has dependent child images"));
+        }
         if let Some(user) = users.iter().find(|user| user.running) {
             return Err(Conflict::new(image, true, true, &by(user, "running")));
         }

@@ -82,7 +82,7 @@ impl Bench {
     }
 
     fn remove(&self, name: &str, force: bool) -> Result<Vec<Removed>> {
-        self.images.remove(name, RemoveOptions { force })
+        self.images.remove(name, RemoveOptions { force, keep_parents: false })
     }
 
     fn refused(&self, name: &str, force: bool) -> String {
@@ -250,7 +250,7 @@ fn lists_are_filtered_and_prune_takes_what_dangles() {
     bench.load(&["busy:1"], &["old"]);
     bench.load(&["busy:1", "other:2"], &["new", "old"]);
     let list = |filters: &str| {
-        let listed = bench.images.list(&Filters::parse(filters).unwrap()).unwrap();
+        let listed = bench.images.list(&Filters::parse(filters).unwrap(), false).unwrap();
         listed
             .into_iter()
             .flat_map(|l| if l.repo_tags.is_empty() { vec!["<none>".into()] } else { l.repo_tags })
@@ -261,7 +261,7 @@ fn lists_are_filtered_and_prune_takes_what_dangles() {
     assert_eq!(list(r#"{"reference":["bus*"]}"#), ["busy:1"]);
     assert_eq!(list(r#"{"label":["names=busy:1,other:2"]}"#), ["busy:1", "other:2"]);
     assert_eq!(list(r#"{"since":["busy:1"]}"#), Vec::<String>::new());
-    assert!(bench.images.list(&Filters::parse(r#"{"bogus":["1"]}"#).unwrap()).is_err());
+    assert!(bench.images.list(&Filters::parse(r#"{"bogus":["1"]}"#).unwrap(), false).is_err());
     let usage = bench.images.usage();
     assert!(usage.iter().all(|usage| usage.shared_bytes == 3), "the layer of three bytes is shared");
     assert_eq!(bench.images.disk_bytes(), 6);

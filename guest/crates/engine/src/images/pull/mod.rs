@@ -148,7 +148,7 @@ impl Images {
         self.store.sync().map_err(|error| describe(error, "sync the layers"))?;
         let mut index = self.write();
         let (id, config, file) = (resolved.id, resolved.config.as_str(), resolved.file.clone());
-        let new = NewImage { id, config, file, layers, manifest: Some(resolved.manifest.clone()) };
+        let new = NewImage { id, config, file, layers, manifest: Some(resolved.manifest.clone()), parent: None };
         self.put_image(&mut index, new, &[resolved.name(), resolved.reference.with_digest(resolved.digest)])?;
         drop(index);
         drop(pins);

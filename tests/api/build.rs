@@ -1,0 +1,161 @@
+//! `docker build` through the classic builder: steps, cache, contexts, stages, refusals.
+
+use std::{fs, path::Path};
+
+use cubby_harness::{Docker, IMAGE, Output};
+use tempfile::TempDir;
+
+use crate::docker;
+
+/// A context of a Dockerfile and files.
+fn context(dockerfile: &str, files: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("Dockerfile"), dockerfile.replace("IMAGE", IMAGE)).expect("a Dockerfile");
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().expect("it has a parent")).expect("a directory");
+        fs::write(path, text).expect("a file");
+    }
+    dir
+}
+
+fn build(docker: &Docker, context: &Path, arguments: &[&str]) -> Output {
+    let context = context.to_str().expect("a plain path");
+    let mut command = docker.command([&["build"], arguments, &[context]].concat());
+    command.env("DOCKER_BUILDKIT", "0").stdin(std::process::Stdio::null());
+    let output = command.output().expect("the docker CLI runs");
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn output_of(docker: &Docker, image: &str, command: &[&str]) -> String {
+    docker.run([&["run", "--rm", image], command].concat()).ok()
+}
+
+#[test]
+fn a_dockerfile_becomes_an_image_that_runs() {
+    let (docker, _engine) = docker();
+    let dir = context(
+        "FROM IMAGE\nARG WHO=nobody\nENV GREETING=\"hello $WHO\"\nWORKDIR /work\nCOPY src/ ./src/\nRUN echo \"$GREETING\" > out\n\
+         LABEL part=one\nEXPOSE 80\nUSER 12:34\nCMD [\"cat\", \"out\"]",
+        &[("src/a", "a\n"), ("src/deep/b", "b\n")],
+    );
+    let built = build(&docker, dir.path(), &["-t", "cubby-test/built:1", "--build-arg", "WHO=you", "--label", "x=y"]);
+    let said = built.ok();
+    assert!(said.contains("Step 1/11 : FROM"), "{said}");
+    assert!(said.contains(" ---> Running in "), "{said}");
+    assert!(said.contains(" ---> Removed intermediate container "), "{said}");
+    assert!(said.ends_with("Successfully tagged cubby-test/built:1"), "{said}");
+    assert_eq!(output_of(&docker, "cubby-test/built:1", &[]), "hello you");
+    assert_eq!(output_of(&docker, "cubby-test/built:1", &["cat", "src/a", "src/deep/b"]), "a\nb");
+    let format =
+        "{{.Config.WorkingDir}} {{.Config.User}} {{.Config.Labels.part}} {{.Config.Labels.x}} {{.Config.ExposedPorts}}";
+    let config = docker.run(["image", "inspect", "-f", format, "cubby-test/built:1"]).ok();
+    assert_eq!(config, "/work 12:34 one y map[80/tcp:{}]");
+    let history = docker.run(["history", "--no-trunc", "--format", "{{.CreatedBy}}", "cubby-test/built:1"]).ok();
+    assert!(history.contains("|1 WHO=you /bin/sh -c echo \"$GREETING\" > out"), "{history}");
+    docker.run(["rmi", "cubby-test/built:1"]).ok();
+}
+
+#[test]
+fn what_was_done_before_is_not_done_again() {
+    let (docker, _engine) = docker();
+    let dir = context("FROM IMAGE\nENV CASE=cache\nRUN echo run\nCOPY file /file\nRUN cat /file", &[("file", "one\n")]);
+    let first = build(&docker, dir.path(), &["-t", "cubby-test/cache"]).ok();
+    assert_eq!(first.matches("Using cache").count(), 0, "{first}");
+    let again = build(&docker, dir.path(), &["-t", "cubby-test/cache"]).ok();
+    assert_eq!(again.matches("Using cache").count(), 4, "{again}");
+    fs::write(dir.path().join("file"), "two\n").expect("the file changes");
+    let changed = build(&docker, dir.path(), &["-t", "cubby-test/cache"]).ok();
+    assert_eq!(changed.matches("Using cache").count(), 2, "{changed}");
+    assert!(changed.contains("\ntwo\n"), "{changed}");
+    let anew = build(&docker, dir.path(), &["--no-cache", "-t", "cubby-test/cache"]).ok();
+    assert_eq!(anew.matches("Using cache").count(), 0, "{anew}");
+    docker.run(["rmi", "cubby-test/cache"]).ok();
+}
+
+#[test]
+fn stages_give_each_other_files() {
+    let (docker, _engine) = docker();
+    let dir = context(
+        "ARG BASE=IMAGE\nFROM $BASE AS maker\nRUN echo made > /made && chown 5:6 /made\nFROM IMAGE AS unneeded\nRUN false\n\
+         FROM $BASE\nCOPY --from=maker /made /got/\nCOPY --chown=7:8 --chmod=0640 file* /b/\nCOPY <<EOF /doc\ntext of $BASE\nEOF",
+        &[("file1", "1"), ("file2", "2")],
+    );
+    build(&docker, dir.path(), &["-t", "cubby-test/stages"]).ok();
+    assert_eq!(output_of(&docker, "cubby-test/stages", &["cat", "/got/made"]), "made");
+    assert_eq!(
+        output_of(&docker, "cubby-test/stages", &["stat", "-c", "%u:%g %a", "/got/made", "/b/file2"]),
+        "5:6 644\n7:8 640"
+    );
+    assert_eq!(output_of(&docker, "cubby-test/stages", &["cat", "/doc"]), "text of ");
+    let only = build(&docker, dir.path(), &["--target", "maker", "-t", "cubby-test/maker"]).ok();
+    assert!(!only.contains("COPY"), "{only}");
+    docker.run(["rmi", "cubby-test/stages", "cubby-test/maker"]).ok();
+}
+
+#[test]
+fn triggers_run_in_images_built_on_top() {
+    let (docker, _engine) = docker();
+    let base = context("FROM IMAGE\nONBUILD COPY file /from-child\nONBUILD RUN echo triggered > /ran", &[]);
+    build(&docker, base.path(), &["-t", "cubby-test/onbuild"]).ok();
+    let child = context("FROM cubby-test/onbuild", &[("file", "child\n")]);
+    let said = build(&docker, child.path(), &["-t", "cubby-test/child"]).ok();
+    assert!(said.contains("# Executing 2 build triggers"), "{said}");
+    assert_eq!(output_of(&docker, "cubby-test/child", &["cat", "/from-child", "/ran"]), "child\ntriggered");
+    docker.run(["rmi", "cubby-test/child", "cubby-test/onbuild"]).ok();
+}
+
+#[test]
+fn a_failed_step_says_so_and_leaves_no_container() {
+    let (docker, _engine) = docker();
+    let dir = context("FROM IMAGE\nLABEL cubby.case=failed\nRUN echo before; exit 3", &[]);
+    let failed = build(&docker, dir.path(), &[]);
+    // Why 3: the classic builder's CLI ends with the command's own code.
+    assert_eq!(failed.code, 3, "{failed:?}");
+    assert!(failed.stdout.contains("\nbefore\n"), "{failed:?}");
+    assert!(
+        failed.stderr.contains("The command '/bin/sh -c echo before; exit 3' returned a non-zero code: 3"),
+        "{failed:?}"
+    );
+    assert_eq!(docker.run(["ps", "-aq", "--filter", "label=cubby.case=failed"]).ok(), "");
+}
+
+#[test]
+fn dockerfiles_that_make_no_sense_are_refused_before_anything_runs() {
+    let (docker, _engine) = docker();
+    for (dockerfile, arguments, reason) in [
+        ("FROM IMAGE\nBOGUS x", &[][..], "dockerfile parse error on line 2: unknown instruction: BOGUS"),
+        ("FROM IMAGE\nCOPY --from=x y", &[], "COPY requires at least two arguments"),
+        ("RUN x", &[], "no build stage in current context"),
+        ("FROM IMAGE", &["--target", "none"], "target stage \"none\" could not be found"),
+        ("FROM IMAGE\nCOPY missing /x", &[], "COPY failed: file not found in build context"),
+        ("FROM IMAGE\nCOPY ../x /x", &[], "forbidden path outside the build context"),
+        ("FROM IMAGE\nRUN --mount=type=cache,target=/c true", &[], "the --mount option requires BuildKit"),
+    ] {
+        let dir = context(dockerfile, &[]);
+        let refused = build(&docker, dir.path(), arguments);
+        assert_eq!(refused.code, 1, "{dockerfile}: {refused:?}");
+        assert!(refused.stderr.contains(reason), "{dockerfile}: {refused:?}");
+    }
+}
+
+#[test]
+fn steps_are_hidden_from_the_list_and_go_with_their_image() {
+    let (docker, _engine) = docker();
+    let dir = context("FROM IMAGE\nLABEL cubby.case=steps\nENV A=1\nENV B=2", &[]);
+    build(&docker, dir.path(), &["-t", "cubby-test/steps"]).ok();
+    let images = |all: &[&str]| {
+        let filter = ["--filter", "label=cubby.case=steps"];
+        docker.run([&["images", "-q"][..], all, &filter].concat()).ok().lines().count()
+    };
+    assert_eq!((images(&[]), images(&["-a"])), (1, 3));
+    let parent = docker.run(["image", "inspect", "-f", "{{.Parent}}", "cubby-test/steps"]).ok();
+    let refused = docker.run(["rmi", &parent]);
+    assert!(refused.stderr.contains("image has dependent child images"), "{refused:?}");
+    docker.run(["rmi", "cubby-test/steps"]).ok();
+    assert_eq!(images(&["-a"]), 0);
+}
