@@ -178,7 +178,8 @@ impl Server {
             return Err(Errno::PROTO);
         }
         self.reset();
-        let offered = u64::from(asked.flags) | if asked.flags & (flag::INIT_EXT as u32) != 0 { u64::from(asked.flags2) << 32 } else { 0 };
+        let offered = u64::from(asked.flags)
+            | if asked.flags & (flag::INIT_EXT as u32) != 0 { u64::from(asked.flags2) << 32 } else { 0 };
         let flags = offered & WANTED;
         self.ready.store(true, Ordering::Relaxed);
         reply(&InitOut {

@@ -49,8 +49,14 @@ pub struct Name {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     /// `mask` has fanotify's bits; several changes may have become one.
-    Changed { name: Name, mask: u64 },
-    Moved { from: Name, to: Name },
+    Changed {
+        name: Name,
+        mask: u64,
+    },
+    Moved {
+        from: Name,
+        to: Name,
+    },
 }
 
 /// What a reader gets: a change, or `None` when changes were lost.
@@ -74,11 +80,8 @@ pub struct Reader {
 
 impl Watch {
     pub fn new() -> io::Result<Arc<Watch>> {
-        let flags = libc::FAN_CLASS_NOTIF
-            | libc::FAN_CLOEXEC
-            | libc::FAN_NONBLOCK
-            | FAN_REPORT_DIR_FID
-            | FAN_REPORT_NAME;
+        let flags =
+            libc::FAN_CLASS_NOTIF | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK | FAN_REPORT_DIR_FID | FAN_REPORT_NAME;
         // SAFETY: the call takes two integers; a result that is not -1 is a new descriptor, owned by nobody yet.
         let group = unsafe {
             let raw = libc::fanotify_init(flags, 0);

@@ -98,6 +98,10 @@ impl Fs {
     pub fn create(&self, caller: Caller, dir: u64, name: &OsStr, flags: u32, mode: u32) -> Result<(Entry, Opened)> {
         check_name(name)?;
         let dir = self.node(dir)?;
+        if self.is_replayer(caller) {
+            // It never creates by opening.
+            return Err(Errno::PERM);
+        }
         let asked = OFlags::from_bits_retain(flags);
         let wanted = asked & (OFlags::ACCMODE | PASSED_ON | OFlags::EXCL);
         let mode = Mode::from_raw_mode(mode & 0o1777);

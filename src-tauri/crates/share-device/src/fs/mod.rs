@@ -33,8 +33,8 @@ use crate::watch::Watch;
 pub use attr::Entry;
 pub use dirs::Listing;
 pub use files::Opened;
-pub use nodes::{Node, lock};
 use nodes::{Child, Key, Kind, Nodes, Place};
+pub use nodes::{Node, lock};
 pub use replay::{Created, Happened, Step};
 
 pub type Result<T> = std::result::Result<T, Errno>;
@@ -144,7 +144,11 @@ impl Fs {
         self.entry(dir, &node, found)
     }
 
-    fn enter_virtual(&self, children: &[(std::ffi::OsString, Child)], name: &OsStr) -> Result<(Arc<Node>, Option<Statx>)> {
+    fn enter_virtual(
+        &self,
+        children: &[(std::ffi::OsString, Child)],
+        name: &OsStr,
+    ) -> Result<(Arc<Node>, Option<Statx>)> {
         let child = children.iter().find(|(known, _)| known == name).map(|(_, child)| child).ok_or(Errno::NOENT)?;
         match child {
             Child::Virtual(node) => Ok((node.clone(), None)),
@@ -162,8 +166,7 @@ impl Fs {
         if !is_dir(&stat) {
             return Ok((lock(&self.nodes).look_up(key(&stat), || Ok(Kind::File))?, Some(stat)));
         }
-        if let Some(node) = lock(&self.nodes).find(&key(&stat)) {
-            let node = lock(&self.nodes).look_up(node.key, || Err(Errno::STALE))?;
+        if let Some(node) = lock(&self.nodes).look_up_known(&key(&stat)) {
             return Ok((node, Some(stat)));
         }
         let fd = rustix::fs::openat(dir, name, PATH_ONLY | OFlags::DIRECTORY, Mode::empty())?;
@@ -292,7 +295,6 @@ fn is_dir(stat: &Statx) -> bool {
 fn is_regular(stat: &Statx) -> bool {
     u32::from(stat.stx_mode) & libc::S_IFMT == libc::S_IFREG
 }
-
 
 #[cfg(test)]
 mod tests;

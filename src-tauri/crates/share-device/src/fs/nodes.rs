@@ -153,11 +153,17 @@ impl Nodes {
         self.by_id.len()
     }
 
+    /// As [`Nodes::look_up`], if there is a node already.
+    pub fn look_up_known(&mut self, key: &Key) -> Option<Arc<Node>> {
+        let node = self.find(key)?;
+        node.lookups.fetch_add(1, Ordering::Relaxed);
+        Some(node)
+    }
+
     /// The node of a file that the guest is about to hear of, counted as one lookup. `kind` makes what a new node needs.
     pub fn look_up(&mut self, key: Key, kind: impl FnOnce() -> Result<Kind, Errno>) -> Result<Arc<Node>, Errno> {
-        if let Some(node) = self.by_key.get(&key).and_then(|id| self.by_id.get(id)) {
-            node.lookups.fetch_add(1, Ordering::Relaxed);
-            return Ok(node.clone());
+        if let Some(node) = self.look_up_known(&key) {
+            return Ok(node);
         }
         if self.by_id.len() >= MAX_NODES {
             return Err(Errno::NFILE);

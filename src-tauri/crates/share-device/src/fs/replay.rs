@@ -4,15 +4,15 @@
 //!  host: mv a b ──fanotify──▶ Happened ──script──▶ a is there, b is not ──▶ agent: rename(a, b) ──FUSE──▶ "done"
 //! ```
 //!
-//! While a change is being replayed, the agent's thread, known by its number in the guest, sees the names as they were
-//! before, and whatever it does there succeeds without touching the host. Its lookups of other names and everybody
-//! else's see the truth. A guest that lies about the number fools only itself: nothing on the host is changed.
+//! Whatever the agent's thread does, known by its number in the guest, succeeds without touching the host: also late, when
+//! the host has given up on it, or a delayed deletion would delete what is there by then. While a change is being
+//! replayed the agent sees the names as they were before; its other lookups and everybody else's see the truth. A guest that lies about the number fools only itself: nothing on the host is changed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::nodes::{Node, lock};
 use super::{Caller, Entry, Fs, fd_path, is_dir, key, stat_at};
@@ -59,8 +59,13 @@ enum Before {
 #[derive(Default)]
 pub struct Replay {
     agent: Option<u32>,
+    /// The last one that went, and when: what it began may still arrive.
+    retired: Option<(u32, Instant)>,
     script: Vec<(Name, Before)>,
 }
+
+/// How long an agent that is gone is still not believed to be anybody else. Its number may become another thread's.
+const RETIREMENT: Duration = Duration::from_secs(120);
 
 impl Replay {
     pub fn is_on(&self) -> bool {
@@ -71,7 +76,9 @@ impl Replay {
 impl Fs {
     /// The agent's thread number in the guest; `None` when there is no agent (any more).
     pub fn set_agent(&self, agent: Option<u32>) {
-        *lock(&self.replay) = Replay { agent, script: Vec::new() };
+        let mut replay = lock(&self.replay);
+        let gone = replay.agent.filter(|gone| agent != Some(*gone)).map(|gone| (gone, Instant::now()));
+        *replay = Replay { agent, retired: gone.or(replay.retired), script: Vec::new() };
     }
 
     /// What the agent shall do about something seen, in order.
@@ -89,10 +96,16 @@ impl Fs {
 
     pub(super) fn is_replayer(&self, caller: Caller) -> bool {
         let replay = lock(&self.replay);
-        !replay.script.is_empty() && replay.agent == Some(caller.pid)
+        let retired = replay.retired.is_some_and(|(gone, since)| gone == caller.pid && since.elapsed() < RETIREMENT);
+        replay.agent == Some(caller.pid) || retired
     }
 
-    pub(super) fn scripted_look_up(&self, caller: Caller, dir: &Arc<Node>, name: &OsStr) -> Option<super::Result<Entry>> {
+    pub(super) fn scripted_look_up(
+        &self,
+        caller: Caller,
+        dir: &Arc<Node>,
+        name: &OsStr,
+    ) -> Option<super::Result<Entry>> {
         let before = {
             let replay = lock(&self.replay);
             if replay.agent != Some(caller.pid) {

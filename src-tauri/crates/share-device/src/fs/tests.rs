@@ -36,7 +36,10 @@ impl Case {
     }
 
     fn walk(&self, path: &Path) -> Result<u64> {
-        path.strip_prefix("/").unwrap().iter().try_fold(ROOT_ID, |dir, name| Ok(self.fs.look_up(ROOT, dir, name)?.node.id))
+        path.strip_prefix("/")
+            .unwrap()
+            .iter()
+            .try_fold(ROOT_ID, |dir, name| Ok(self.fs.look_up(ROOT, dir, name)?.node.id))
     }
 
     fn root(&self) -> u64 {
@@ -119,7 +122,10 @@ fn a_file_that_becomes_something_else_is_not_opened() {
     symlink(case.outside.join("secret"), case.share.join("f")).unwrap();
     assert_eq!(error(case.fs.open(ROOT, file, 0)), Errno::STALE);
     assert_eq!(error(case.fs.get_attr(file)), Errno::STALE);
-    assert_eq!(error(case.fs.set_attr(ROOT, file, &SetattrIn { valid: setattr::SIZE, ..SetattrIn::default() })), Errno::STALE);
+    assert_eq!(
+        error(case.fs.set_attr(ROOT, file, &SetattrIn { valid: setattr::SIZE, ..SetattrIn::default() })),
+        Errno::STALE
+    );
     std::fs::remove_file(case.share.join("f")).unwrap();
     case.fs.make_node(ROOT, case.root(), OsStr::new("f"), libc::S_IFIFO | 0o666).unwrap();
     let pipe = case.look_up("f").unwrap().node.id;
@@ -233,6 +239,21 @@ fn the_way_to_a_folder_shows_nothing_else_and_a_folder_may_come_back() {
 }
 
 #[test]
+fn what_is_looked_up_twice_is_one_node_that_is_forgotten_twice() {
+    let case = Case::new();
+    std::fs::create_dir(case.share.join("d")).unwrap();
+    std::fs::write(case.share.join("f"), "").unwrap();
+    for name in ["d", "f"] {
+        let node = case.look_up(name).unwrap().node.id;
+        assert_eq!(case.look_up(name).unwrap().node.id, node);
+        case.fs.forget(node, 1);
+        case.fs.get_attr(node).unwrap();
+        case.fs.forget(node, 1);
+        assert_eq!(error(case.fs.get_attr(node)), Errno::STALE);
+    }
+}
+
+#[test]
 fn what_the_guest_forgets_is_let_go() {
     let case = Case::new();
     let before = case.fs.held();
@@ -277,8 +298,13 @@ fn the_agent_sees_the_world_before_and_changes_nothing() {
     assert_eq!(std::fs::read_to_string(case.share.join("b")).unwrap(), "moved");
     case.fs.script(&[]);
     look(AGENT, "b").unwrap();
-    case.fs.remove(AGENT, root, OsStr::new("b"), false).unwrap();
-    assert!(!case.share.join("b").exists(), "between replays the agent is like anybody");
+    for agent in [Some(AGENT.pid), None, Some(5)] {
+        case.fs.set_agent(agent);
+        case.fs.remove(AGENT, root, OsStr::new("b"), false).unwrap();
+        assert!(case.share.join("b").exists(), "what arrives late is not done either: {agent:?}");
+    }
+    case.fs.remove(ROOT, root, OsStr::new("b"), false).unwrap();
+    assert!(!case.share.join("b").exists());
 }
 
 #[test]

@@ -76,7 +76,10 @@ fn a_file_is_made_written_read_and_removed() {
     assert_eq!(error, 0);
     let fh = u64::from_ne_bytes(reply[128..136].try_into().unwrap());
     let write = TransferIn { fh, offset: 2, size: 5, ..TransferIn::default() };
-    assert_eq!(case.ask(op::WRITE, 0, &[write.as_bytes(), b"hello"].concat()).1, WriteOut { size: 5, padding: 0 }.as_bytes());
+    assert_eq!(
+        case.ask(op::WRITE, 0, &[write.as_bytes(), b"hello"].concat()).1,
+        WriteOut { size: 5, padding: 0 }.as_bytes()
+    );
     let read = TransferIn { fh, offset: 0, size: 100, ..TransferIn::default() };
     assert_eq!(case.ask(op::READ, 0, read.as_bytes()), (0, b"\0\0hello".to_vec()));
     let short = TransferIn { fh, offset: 0, size: 5, ..TransferIn::default() };
