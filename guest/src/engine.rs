@@ -71,6 +71,9 @@ pub fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCod
     let filter = tracing_subscriber::EnvFilter::try_from_env("CUBBY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    if let Err(error) = cubby_runtime::raise_open_files() {
+        tracing::warn!(err = %error, "the limit of open files stays low");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -152,7 +152,10 @@ impl Drop for NativeEngine {
 
 fn spawn(dir: &Path) -> Child {
     let log = File::options().create(true).append(true).open(dir.join("engine.log")).expect("the log can be opened");
-    Command::new(binary("cubbyd"))
+    // Why the shell: a login's limit of open files, whatever this test was started with.
+    Command::new("/bin/sh")
+        .args(["-c", "ulimit -Sn 1024; exec \"$0\" \"$@\""])
+        .arg(binary("cubbyd"))
         .arg("engine")
         .arg("--listen")
         .arg(format!("unix://{}", dir.join("docker.sock").display()))

@@ -25,6 +25,7 @@ mod child;
 mod client;
 mod error;
 pub mod keeper;
+mod limits;
 mod packet;
 mod plan;
 mod protocol;
@@ -35,6 +36,7 @@ mod types;
 
 pub use client::{Runtime, signal};
 pub use error::{RuntimeError, SpawnError};
+pub use limits::raise_open_files;
 pub use plan::CAPABILITIES;
 pub use shared_mount::shared_mount;
 pub use types::{ExitStatus, Exited, Kept, Namespace, NamespaceKind, Spawn, Spawned, Stdio, Target, WinSize};

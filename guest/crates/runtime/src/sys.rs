@@ -447,6 +447,14 @@ pub(crate) fn own_directories() -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS)? })
 }
 
+/// The command's process begins with this limit of open files.
+pub fn limit_open_files(command: &mut std::process::Command, limit: rustix::process::Rlimit) {
+    use std::os::unix::process::CommandExt;
+    let set = move || Ok(rustix::process::setrlimit(rustix::process::Resource::Nofile, limit.clone())?);
+    // SAFETY: between fork and exec only one system call is made, on values that the closure owns.
+    unsafe { command.pre_exec(set) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -77,15 +77,18 @@ impl Connection {
         }
         let failed = |source: io::Error| RuntimeError::Start { exe: exe.display().to_string(), source };
         // It makes a session of its own at once, so that nothing of our terminal reaches it.
-        let mut keeper = tokio::process::Command::new(exe)
+        let mut command = std::process::Command::new(exe);
+        command
             .arg("keeper")
             .arg("--socket")
             .arg(path)
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .map_err(failed)?;
+            .stderr(std::process::Stdio::null());
+        if let Some(limit) = crate::limits::open_files_at_birth() {
+            crate::sys::limit_open_files(&mut command, limit);
+        }
+        let mut keeper = tokio::process::Command::from(command).spawn().map_err(failed)?;
         let patience = tokio::time::Instant::now() + KEEPER_START;
         loop {
             match Self::open(path, exits) {
