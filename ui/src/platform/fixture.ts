@@ -200,6 +200,13 @@ export class FixturePlatform implements Platform {
     else if (command.type === "registry") reply = { type: "logins", logins: [{ registry: "ghcr.io", user: "ada", store: { type: "helper", name: "secretservice" } }] };
     else if (command.type === "volume" && command.command.type === "sizes") reply = { type: "volume", reply: { type: "sizes", sizes: VOLUMES.map((volume, at) => ({ name: volume.name, bytes: 10 ** (6 + at) })) } };
     else if (command.type === "image" && command.command.type === "layers") reply = { type: "image", reply: { type: "layers", layers: ["ADD rootfs.tar /", "RUN apt-get update && apt-get install -y nginx", "CMD [\"nginx\"]"].map((made, at) => ({ id: null, command: made, size_bytes: at === 2 ? 0 : 48_000_000 / (at + 1), created_unix_ms: NOW, comment: "", files: [], files_total: 0 })) } };
+    else if (command.type === "upkeep" && command.command.type === "settings") reply = { type: "upkeep", reply: { type: "settings", settings: { limits: { cpus: null, memory_mib: null, disk_gib: null }, usual: { cpus: 4, memory_mib: 4096, disk_gib: 64 }, host_cpus: 8, host_memory_mib: 16_384, shared_folders: ["/home/ada"], autostart: true } } };
+    else if (command.type === "upkeep" && command.command.type === "usage") {
+      const item = (kind: "image" | "container" | "volume" | "build_cache", name: string, bytes: number) => ({ kind, id: name, name, bytes });
+      const memory = [item("container", "shop-db-1", 9e7), item("container", "shop-web-1", 6e7), item("container", "hello", 4e6)];
+      const disk = [item("image", "postgres:17", 4.1e8), item("image", "shop-web", 1.6e8), item("volume", "shop_data", 3.2e8), item("container", "notes", 8e7), item("build_cache", "cache", 1.9e8)];
+      reply = { type: "upkeep", reply: { type: "usage", usage: { memory, disk } } };
+    } else if (command.type === "upkeep" && command.command.type === "examine") reply = { type: "upkeep", reply: { type: "checks", checks: [{ what: "guest image", verdict: "ok", found: "verified, 14 MB", remedy: null }, { what: "hypervisor", verdict: "warn", found: "no /dev/kvm: emulated", remedy: "switch virtualisation on in the firmware" }] } };
     this.push({ type: "reply", id: call, reply });
   }
 }

@@ -22,7 +22,7 @@ export const es: Catalogue = {
   "nav.doors.docker": "puertos",
   "nav.machine": "Máquina",
   "nav.machine.docker": "el Linux de dentro",
-  "nav.palette": "Buscar una acción",
+  "nav.palette": "Buscar acción",
   "skip": "Saltar a la página",
   "close": "Cerrar",
   "cancel": "Cancelar",
