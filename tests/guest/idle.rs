@@ -63,7 +63,11 @@ fn an_idle_machine_sleeps_and_whoever_connects_wakes_it() {
     let sleeps = || wait_for("sleep", PATIENCE, || (state_of(pid) == 'T').then_some(()));
     sleeps();
     let asleep = machine.status();
-    assert_eq!((&asleep["machine"]["phase"], &asleep["machine"]["sleeping"]), (&"running".into(), &true.into()), "{asleep}");
+    assert_eq!(
+        (&asleep["machine"]["phase"], &asleep["machine"]["sleeping"]),
+        (&"running".into(), &true.into()),
+        "{asleep}"
+    );
     assert_eq!(state_of(pid), 'T', "looking does not wake it");
 
     let mut answer = String::new();

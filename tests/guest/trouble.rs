@@ -50,7 +50,8 @@ fn two_machines_run_side_by_side_and_can_be_examined() {
     docker.run(["run", "-d", "--name", "web", "-p", "127.0.0.1:0:80", IMAGE, "httpd", "-f", "-p", "80"]).ok();
 
     machine.cubby(["--profile", "second", "up"]).ok();
-    let second: Value = serde_json::from_str(&machine.cubby(["--profile", "second", "status", "--json"]).ok()).expect("JSON");
+    let second: Value =
+        serde_json::from_str(&machine.cubby(["--profile", "second", "status", "--json"]).ok()).expect("JSON");
     let first = machine.status();
     for field in ["docker_host", "daemon_pid"] {
         assert_ne!(first[field], second[field], "{field}");
@@ -67,7 +68,9 @@ fn two_machines_run_side_by_side_and_can_be_examined() {
 fn examined(machine: &Machine) {
     let doctor = machine.cubby(["doctor", "--json"]);
     assert_eq!(doctor.code, 0, "{doctor:?}");
-    for what in ["guest image", "hypervisor", "data disk", "docker socket", "machine", "vsock", "guest", "ports", "store"] {
+    for what in
+        ["guest image", "hypervisor", "data disk", "docker socket", "machine", "vsock", "guest", "ports", "store"]
+    {
         assert_eq!(finding(&doctor.stdout, what)["verdict"], "ok", "{what}: {doctor:?}");
     }
     assert!(finding(&doctor.stdout, "ports")["found"].as_str().expect("text").starts_with("1 published"));

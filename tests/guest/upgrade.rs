@@ -51,7 +51,8 @@ fn an_upgrade_keeps_the_data_and_a_bad_one_is_taken_back() {
 /// Two containers that say how they were stopped: by TERM, and by a signal of their own choice.
 fn run_stoppable(docker: &Docker) {
     for (name, signal) in [("by-term", "TERM"), ("by-usr1", "USR1")] {
-        let script = format!("trap 'echo stopped by {signal}; exit 7' {signal}; echo waits; while :; do sleep 0.1; done");
+        let script =
+            format!("trap 'echo stopped by {signal}; exit 7' {signal}; echo waits; while :; do sleep 0.1; done");
         let stop_signal = format!("SIG{signal}");
         docker.run(["run", "-d", "--name", name, "--stop-signal", &stop_signal, IMAGE, "sh", "-c", &script]).ok();
         cubby_harness::wait_for("its trap", std::time::Duration::from_secs(60), || {

@@ -19,14 +19,31 @@ pub fn measure(page: &mut Page) {
     docker.run_with_input(["load"], &busybox_archive()).ok();
     let floor = settled(&machine);
     let pid = machine.status()["machine"]["pid"].as_u64().expect("QEMU's pid");
-    page.row("idle machine: held on the host, MiB", mib(floor), "≤ 200 MiB, moonshot ≤ 96", "status --json, three equal looks");
-    for (what, field) in [("the guest's memory", "RssShmem:"), ("QEMU's own", "RssAnon:"), ("programs and files", "RssFile:")] {
+    page.row(
+        "idle machine: held on the host, MiB",
+        mib(floor),
+        "≤ 200 MiB, moonshot ≤ 96",
+        "status --json, three equal looks",
+    );
+    for (what, field) in
+        [("the guest's memory", "RssShmem:"), ("QEMU's own", "RssAnon:"), ("programs and files", "RssFile:")]
+    {
         page.row(&format!("idle machine: of that {what}, MiB"), mib(kib(pid, field) * 1024), "", "/proc/<pid>/status");
     }
-    page.row("idle machine: processor, ms per second", idle_cpu(&machine), "≤ 2 on KVM", "QEMU's CPU time over ten seconds");
+    page.row(
+        "idle machine: processor, ms per second",
+        idle_cpu(&machine),
+        "≤ 2 on KVM",
+        "QEMU's CPU time over ten seconds",
+    );
     let rounds: Vec<f64> = (0..ROUNDS).map(|_| back_after(&machine, &docker, floor)).collect();
     if let Some(summary) = Summary::of(rounds) {
-        page.row("seconds until a machine that used 400 MiB is within 15 % of idle", summary, "≤ 10 s", "from the return of docker rm -f");
+        page.row(
+            "seconds until a machine that used 400 MiB is within 15 % of idle",
+            summary,
+            "≤ 10 s",
+            "from the return of docker rm -f",
+        );
     }
     wakes(page, &machine);
 }

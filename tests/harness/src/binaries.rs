@@ -39,6 +39,7 @@ pub fn guest_image() -> PathBuf {
     }
     let built = PathBuf::from("guest").join(env::consts::ARCH);
     let cubby = binary("cubby");
-    let found = cubby.ancestors().skip(1).take(3).map(|dir| dir.join(&built)).find(|dir| dir.join("manifest.json").exists());
+    let found =
+        cubby.ancestors().skip(1).take(3).map(|dir| dir.join(&built)).find(|dir| dir.join("manifest.json").exists());
     found.unwrap_or_else(|| panic!("no guest image beside {}: cargo xtask image", cubby.display()))
 }

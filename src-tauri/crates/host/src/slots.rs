@@ -34,7 +34,9 @@ pub enum SlotError {
          install the newer version again"
     )]
     Downgrade { data: u32, image: u32 },
-    #[error("no space for a copy of the data disk, which this upgrade needs in case it fails: make room, or move {0} elsewhere")]
+    #[error(
+        "no space for a copy of the data disk, which this upgrade needs in case it fails: make room, or move {0} elsewhere"
+    )]
     NoSpaceForCopy(PathBuf),
     #[error("could not {0}")]
     Io(&'static str, #[source] io::Error),

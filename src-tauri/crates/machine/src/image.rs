@@ -36,7 +36,9 @@ const MANIFEST: &str = "manifest.json";
 /// Why a directory is no guest image.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    #[error("there is no guest image: build it with `cargo xtask image`, or name its directory in {variable}. Looked in:{places}")]
+    #[error(
+        "there is no guest image: build it with `cargo xtask image`, or name its directory in {variable}. Looked in:{places}"
+    )]
     NotInstalled { variable: &'static str, places: String },
     #[error("no guest image in {dir}: build it with `cargo xtask image`")]
     Missing { dir: PathBuf, source: io::Error },

@@ -71,6 +71,11 @@ pub(super) async fn spawn(dirs: &Dirs) -> Result<UnixStream, SpawnError> {
                 return Err(SpawnError::Ended { status: status.to_string(), said: tail(&log_path, from) });
             }
             _ if Instant::now() > give_up => return Err(SpawnError::Silent(dirs.daemon_socket())),
+            // … unless that other one was on its way out, and still held the lock: then it is our turn again.
+            Ok(Some(_)) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                child = started().map_err(|err| SpawnError::Start(program.clone(), err))?;
+            }
             _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }

@@ -229,5 +229,8 @@ fn sleep_is_set_by_the_environment() {
     assert_eq!(Sleep::parse(None, None), ten_minutes);
     assert_eq!(Sleep::parse(Some("soon"), Some("yes")), ten_minutes);
     assert_eq!(Sleep::parse(Some("0"), None), None);
-    assert_eq!(Sleep::parse(Some("5"), Some("1")), Some(Sleep { after: Duration::from_secs(5), with_containers: true }));
+    assert_eq!(
+        Sleep::parse(Some("5"), Some("1")),
+        Some(Sleep { after: Duration::from_secs(5), with_containers: true })
+    );
 }

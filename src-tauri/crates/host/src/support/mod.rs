@@ -96,7 +96,10 @@ mod tests {
             all.push_str(&entry.path().unwrap().display().to_string());
             entry.read_to_string(&mut all).unwrap();
         }
-        assert!(all.contains("cubby-support/daemon.log") && all.contains("POSTGRES_PASSWORD=") && all.contains("~/x"), "{all}");
+        assert!(
+            all.contains("cubby-support/daemon.log") && all.contains("POSTGRES_PASSWORD=") && all.contains("~/x"),
+            "{all}"
+        );
         assert!(!all.contains("hunter2") && !all.contains("abc.def") && !all.contains("ada"), "{all}");
     }
 

@@ -161,7 +161,10 @@ fn vsock(args: &mut Args) {
 
 fn shares(args: &mut Args) {
     args.pair("-chardev", format!("socket,id=shares,path={SHARES_SOCKET}"));
-    args.pair("-device", format!("vhost-user-fs-pci,chardev=shares,tag={},queue-size=1024", cubby_wire::files::SHARES_TAG));
+    args.pair(
+        "-device",
+        format!("vhost-user-fs-pci,chardev=shares,tag={},queue-size=1024", cubby_wire::files::SHARES_TAG),
+    );
 }
 
 fn network(args: &mut Args) {
