@@ -9,9 +9,13 @@ import { Place, programs, root } from "./place.mjs";
 
 const engine = process.env["CUBBYD"] ?? path.join(path.dirname(programs.cubby), "cubbyd");
 
+/** Of the engine's log, kept for a suite that fails. */
+const LOG_CHARACTERS = 6000;
+
 export class NativePlace extends Place {
   constructor(name) {
     super(name);
+    this.log = "";
     this.socket = `unix://${this.home}/docker.sock`;
     this.env = { ...this.env, CUBBY_ENGINE: this.socket, HOME: this.home, DOCKER_CONFIG: path.join(this.home, "docker") };
   }
@@ -26,8 +30,10 @@ export class NativePlace extends Place {
   /** Starts the engine; its log is kept and printed when the suite fails. */
   async serve() {
     const parameters = ["engine", "--listen", this.socket, "--data-root", `${this.home}/data`, "--run-dir", `${this.home}/run`];
-    // It says on its standard error that it listens.
-    await this.start("/bin/sh", ["-c", `exec "$0" "$@" 2>&1 | tee -a '${this.home}/engine.log'`, engine, ...parameters], /API listens/, { NO_COLOR: "1" });
+    // It says on its standard error that it listens. One process: a pipe in the shell would outlive its end.
+    const started = this.start("/bin/sh", ["-c", `exec "$0" "$@" 2>&1`, engine, ...parameters], /API listens/, { NO_COLOR: "1" });
+    this.children.at(-1).stdout.on("data", (text) => (this.log = (this.log + text).slice(-LOG_CHARACTERS)));
+    await started;
   }
 
   docker(...parameters) {
@@ -35,7 +41,7 @@ export class NativePlace extends Place {
   }
 
   async end(failed) {
-    if (failed) console.error(`--- engine.log\n${readFileSync(`${this.home}/engine.log`, "utf8").slice(-6000)}`);
+    if (failed) console.error(`--- engine\n${this.log}`);
     try {
       for (const id of this.docker("ps", "-aq").split("\n").filter(Boolean)) this.docker("rm", "-f", id);
     } catch {
