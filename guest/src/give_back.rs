@@ -11,7 +11,7 @@
 //!
 //! Dropped caches cost a later reader a trip to the host, whose own page cache has the data disk's file.
 
-use std::{fs, io, path::Path, sync::Arc, time::Duration};
+use std::{fs, io, sync::Arc, time::Duration};
 
 use cubby_engine::Engine;
 

@@ -39,7 +39,9 @@ pub enum DiskError {
     Blank(String),
     #[error("the disk {0} holds something that is not Cubby's data; it was left untouched")]
     Foreign(String),
-    #[error("the data was last used by a newer Cubby (data format {found}, this one reads up to {DATA_FORMAT}) and was left untouched; install the newer version again")]
+    #[error(
+        "the data was last used by a newer Cubby (data format {found}, this one reads up to {DATA_FORMAT}) and was left untouched; install the newer version again"
+    )]
     Newer { found: u32 },
     #[error("the data disk's format cannot be told: {0}")]
     Format(io::Error),
@@ -68,8 +70,14 @@ pub fn mount(cmdline: &Cmdline, target: &Path) -> Result<(), DiskError> {
     drop(disk);
     // resuid: the last blocks are for whoever may exceed limits (the engine), and not for every container's root.
     // noinit_itable: the background zeroing of inode tables would fill the host's sparse file for nothing.
-    sys_mount(device, target, "ext4", MountFlags::NOATIME, c"discard,errors=remount-ro,noinit_itable,resuid=4294967294")
-        .map_err(|err| DiskError::Damaged { device: device.into(), source: err.into() })?;
+    sys_mount(
+        device,
+        target,
+        "ext4",
+        MountFlags::NOATIME,
+        c"discard,errors=remount-ro,noinit_itable,resuid=4294967294",
+    )
+    .map_err(|err| DiskError::Damaged { device: device.into(), source: err.into() })?;
     check_format(target)?;
     if let Err(err) = grow(target, size_bytes) {
         // The old size still works.
