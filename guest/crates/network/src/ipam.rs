@@ -5,11 +5,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
-use crate::subnet::Subnet;
+use crate::subnet::{Subnet, from_bits, to_bits};
 
 /// How long a released address rests while there are others.
 const REST: Duration = Duration::from_secs(2);
@@ -19,9 +19,9 @@ pub enum IpamError {
     #[error("Address already in use")]
     Taken,
     #[error("Requested address {0} does not belong to the network's subnet")]
-    Outside(Ipv4Addr),
-    #[error("no available IPv4 addresses on this network's address pools")]
-    Exhausted,
+    Outside(IpAddr),
+    #[error("no available {0} addresses on this network's address pools")]
+    Exhausted(&'static str),
 }
 
 /// The addresses of one subnet.
@@ -30,8 +30,8 @@ pub struct Pool {
     subnet: Subnet,
     /// Where addresses are chosen from; claims may lie anywhere in the subnet.
     range: Subnet,
-    taken: BTreeSet<u32>,
-    resting: BTreeMap<u32, Instant>,
+    taken: BTreeSet<u128>,
+    resting: BTreeMap<u128, Instant>,
 }
 
 impl Pool {
@@ -44,7 +44,7 @@ impl Pool {
     }
 
     /// The lowest free address that does not rest; when all free ones rest, the one that has rested longest.
-    pub fn allocate(&mut self, now: Instant) -> Result<Ipv4Addr, IpamError> {
+    pub fn allocate(&mut self, now: Instant) -> Result<IpAddr, IpamError> {
         self.resting.retain(|_, since| now.duration_since(*since) < REST);
         let (low, high) = self.bounds();
         let mut candidate = Some(low);
@@ -52,42 +52,46 @@ impl Pool {
         while let Some(address) = candidate.filter(|address| *address <= high) {
             if !self.taken.contains(&address) && !self.resting.contains_key(&address) {
                 self.taken.insert(address);
-                return Ok(address.into());
+                return Ok(self.address(address));
             }
             candidate = address.checked_add(1);
         }
         let rested = self.resting.iter().filter(|(address, _)| (low..=high).contains(address));
-        let oldest =
-            rested.min_by_key(|(_, since)| **since).map(|(address, _)| *address).ok_or(IpamError::Exhausted)?;
+        let oldest = rested.min_by_key(|(_, since)| **since).map(|(address, _)| *address);
+        let oldest = oldest.ok_or(IpamError::Exhausted(if self.subnet.is_ipv6() { "IPv6" } else { "IPv4" }))?;
         self.resting.remove(&oldest);
         self.taken.insert(oldest);
-        Ok(oldest.into())
+        Ok(self.address(oldest))
     }
 
     /// A particular address.
-    pub fn claim(&mut self, address: Ipv4Addr) -> Result<(), IpamError> {
+    pub fn claim(&mut self, address: IpAddr) -> Result<(), IpamError> {
         let (low, high) = self.subnet.hosts();
         if !(low..=high).contains(&address) {
             return Err(IpamError::Outside(address));
         }
-        self.resting.remove(&address.into());
-        self.taken.insert(address.into()).then_some(()).ok_or(IpamError::Taken)
+        self.resting.remove(&to_bits(address));
+        self.taken.insert(to_bits(address)).then_some(()).ok_or(IpamError::Taken)
     }
 
     /// Gives an address back. One that is not taken is fine.
-    pub fn release(&mut self, address: Ipv4Addr, now: Instant) {
-        if self.taken.remove(&address.into()) {
-            self.resting.insert(address.into(), now);
+    pub fn release(&mut self, address: IpAddr, now: Instant) {
+        if self.taken.remove(&to_bits(address)) {
+            self.resting.insert(to_bits(address), now);
         }
     }
 
-    pub fn is_taken(&self, address: Ipv4Addr) -> bool {
-        self.taken.contains(&address.into())
+    pub fn is_taken(&self, address: IpAddr) -> bool {
+        self.taken.contains(&to_bits(address))
     }
 
-    fn bounds(&self) -> (u32, u32) {
+    fn address(&self, bits: u128) -> IpAddr {
+        from_bits(bits, self.subnet.is_ipv6())
+    }
+
+    fn bounds(&self) -> (u128, u128) {
         let ((low, high), range) = (self.subnet.hosts(), self.range);
-        (u32::from(low.max(range.address())), u32::from(high.min(range.last())))
+        (to_bits(low.max(range.address())), to_bits(high.min(range.last())))
     }
 }
 
@@ -101,6 +105,18 @@ pub fn default_subnets() -> impl Iterator<Item = Subnet> {
 /// The first default subnet that overlaps nothing in `used` (networks, and where the host's routes lead).
 pub fn choose_subnet(used: &[Subnet]) -> Option<Subnet> {
     default_subnets().find(|subnet| !used.iter().any(|other| subnet.overlaps(*other)))
+}
+
+/// The first /64 of the engine's own unique local prefix that overlaps nothing in `used`. The prefix follows from `seed`, so
+/// that an engine keeps it and two are unlikely to share one. Source: RFC 4193 §3.2.
+pub fn choose_ipv6_subnet(seed: &str, used: &[Subnet]) -> Option<Subnet> {
+    // FNV-1a: spread is all that is wanted, not secrecy.
+    let hash = seed
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let prefix = 0xfdu128 << 120 | u128::from(hash & 0xff_ffff_ffff) << 80;
+    let mut subnets = (0..=u16::MAX).filter_map(|n| Subnet::new(Ipv6Addr::from(prefix | u128::from(n) << 64), 64));
+    subnets.find(|subnet| !used.iter().any(|other| subnet.overlaps(*other)))
 }
 
 #[cfg(test)]
@@ -117,7 +133,7 @@ mod tests {
     fn a_released_address_rests_unless_it_is_the_last() {
         let (now, mut pool) = (Instant::now(), pool("10.0.0.0/29"));
         let all: Vec<_> = (0..6).map(|_| pool.allocate(now).unwrap()).collect();
-        assert_eq!(pool.allocate(now), Err(IpamError::Exhausted));
+        assert_eq!(pool.allocate(now), Err(IpamError::Exhausted("IPv4")));
         pool.release(all[4], now);
         pool.release(all[1], now + Duration::from_millis(1));
         assert_eq!(pool.allocate(now + Duration::from_millis(2)), Ok(all[4]), "the longest rested");
@@ -128,9 +144,10 @@ mod tests {
     #[test]
     fn claims_outside_or_twice_are_refused() {
         let mut pool = pool("10.0.0.0/24");
-        for outside in [[10, 0, 1, 1], [10, 0, 0, 0], [10, 0, 0, 255]] {
-            assert_eq!(pool.claim(outside.into()), Err(IpamError::Outside(outside.into())));
+        for outside in [[10, 0, 1, 1], [10, 0, 0, 0], [10, 0, 0, 255]].map(IpAddr::from) {
+            assert_eq!(pool.claim(outside), Err(IpamError::Outside(outside)));
         }
+        assert!(pool.claim(Ipv6Addr::LOCALHOST.into()).is_err());
         assert_eq!(pool.claim([10, 0, 0, 9].into()), Ok(()));
         assert_eq!(pool.claim([10, 0, 0, 9].into()), Err(IpamError::Taken));
     }
@@ -143,6 +160,18 @@ mod tests {
         assert_eq!(choose_subnet(&["0.0.0.0/0".parse().unwrap()]), None);
     }
 
+    #[test]
+    fn ipv6_subnets_are_unique_local_and_an_engines_own() {
+        let first = choose_ipv6_subnet("engine", &[]).unwrap();
+        assert!(first.to_string().starts_with("fd") && first.prefix() == 64, "{first}");
+        assert_eq!(choose_ipv6_subnet("engine", &[]), Some(first));
+        let second = choose_ipv6_subnet("engine", &[first]).unwrap();
+        assert!(!second.overlaps(first));
+        assert_ne!(choose_ipv6_subnet("another", &[]), Some(first));
+        let mut pool = Pool::new(first, None);
+        assert_eq!(pool.allocate(Instant::now()), Ok(first.hosts().0));
+    }
+
     proptest! {
         /// Whatever is asked in whatever order: an address has one holder, inside the subnet and, when chosen, the range.
         #[test]
@@ -153,14 +182,14 @@ mod tests {
             let (start, mut held) = (Instant::now(), BTreeSet::new());
             for (n, (step, byte)) in steps.into_iter().enumerate() {
                 let now = start + Duration::from_millis(n as u64 * 50);
-                let address = Ipv4Addr::new(10, 9, 8, byte);
+                let address = IpAddr::from([10, 9, 8, byte]);
                 match step {
                     0 => match pool.allocate(now) {
                         Ok(address) => {
                             prop_assert!(range.contains(address) && subnet.contains(address));
                             prop_assert!(held.insert(address));
                         }
-                        Err(error) => prop_assert_eq!(error, IpamError::Exhausted),
+                        Err(error) => prop_assert_eq!(error, IpamError::Exhausted("IPv4")),
                     },
                     1 => match pool.claim(address) {
                         Ok(()) => prop_assert!(held.insert(address)),

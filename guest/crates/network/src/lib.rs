@@ -11,6 +11,7 @@ pub mod ipam;
 pub mod mac;
 pub mod netlink;
 pub mod sandbox;
+pub mod sockets;
 pub mod subnet;
 
 pub use error::{Error, Result};

@@ -1,6 +1,11 @@
 //! MAC addresses.
 
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{
+    fmt,
+    hash::{BuildHasher, Hasher, RandomState},
+    net::Ipv4Addr,
+    str::FromStr,
+};
 
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +21,15 @@ impl Mac {
     pub fn of(address: Ipv4Addr) -> Self {
         let [a, b, c, d] = address.octets();
         Self([0x02, 0x42, a, b, c, d])
+    }
+}
+
+impl Mac {
+    /// A locally administered address for whoever has no IPv4 address to make one from.
+    pub fn random() -> Self {
+        // Why this source: the seed of a hash map is random, and nothing here need be secret.
+        let bytes = RandomState::new().build_hasher().finish().to_be_bytes();
+        Self([0x02, 0x42, bytes[0], bytes[1], bytes[2], bytes[3]])
     }
 }
 

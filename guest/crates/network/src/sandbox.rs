@@ -129,12 +129,14 @@ impl Sandbox {
         Ok(links.into_iter().map(|link| link.name).collect())
     }
 
-    /// Switches IPv6 on for links that are still to come.
-    pub fn enable_ipv6(&self) -> Result<()> {
-        let (path, _) = SETTINGS[2];
-        within(self.netns(), || match fs::write(path, "0") {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+    /// Switches IPv6 on for an interface that is in the sandbox. What others on the network announce as routes is not believed.
+    pub fn enable_ipv6(&self, interface: &str) -> Result<()> {
+        let settings = format!("/proc/sys/net/ipv6/conf/{interface}");
+        within(self.netns(), move || {
+            for (name, value) in [("accept_ra", "0"), ("disable_ipv6", "0")] {
+                fs::write(format!("{settings}/{name}"), value)?;
+            }
+            Ok(())
         })
     }
 

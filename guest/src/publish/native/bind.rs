@@ -1,6 +1,9 @@
 //! Binding all listeners of a container, or none.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use cubby_wire::{forward::Protocol, publish::Port};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
@@ -18,6 +21,8 @@ pub struct Bound {
 pub enum Socket {
     Tcp(TcpListener),
     Udp(UdpSocket),
+    /// There is no IPv6: the IPv4 half is all.
+    Shared,
 }
 
 /// Names the container of ours that has an address, if one has.
@@ -25,7 +30,37 @@ type Ours<'a> = &'a dyn Fn(Protocol, SocketAddr) -> Option<String>;
 
 /// Binds `ports` in order. When one cannot be bound all are closed again, and the reason is in dockerd's words.
 pub fn all(ports: &[Port], ours: impl Fn(Protocol, SocketAddr) -> Option<String>) -> Result<Vec<Bound>, String> {
-    ports.iter().map(|port| one(port, &ours)).collect()
+    let mut bound: Vec<Bound> = Vec::with_capacity(ports.len());
+    for (index, port) in ports.iter().enumerate() {
+        let sibling = index.checked_sub(1).filter(|before| is_sibling(&ports[*before], port));
+        match sibling.map(|before| bound[before].host_port) {
+            Some(host_port) => bound.push(other_half(port, host_port, &ours)?),
+            None => bound.push(one(port, &ours)?),
+        }
+    }
+    Ok(bound)
+}
+
+/// The IPv4 half of what a client asks for as one port: `0.0.0.0` and `::` of the same container port.
+fn is_sibling(other: &Port, port: &Port) -> bool {
+    port.host_ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        && other.host_ip == IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        && (other.host_port, other.host_port_end) == (port.host_port, port.host_port_end)
+        && other.target == port.target
+}
+
+/// Both halves have the same number. A machine without IPv6 has one half alone.
+fn other_half(port: &Port, host_port: u16, ours: Ours) -> Result<Bound, String> {
+    match open(port.protocol, SocketAddr::new(port.host_ip, host_port)) {
+        Ok(bound) => Ok(bound),
+        Err(error) if no_ipv6(&error) => Ok(Bound { socket: Socket::Shared, host_port }),
+        Err(error) => Err(refusal(port, host_port, &error, ours)),
+    }
+}
+
+fn no_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
 /// The first free port of the range; of port 0 the kernel chooses, from 32768 up.

@@ -105,6 +105,7 @@ impl Publisher for Native {
                     bind::Socket::Udp(socket) => {
                         tasks.spawn(flow::serve(socket, port.target));
                     }
+                    bind::Socket::Shared => {}
                 }
             }
             tracing::debug!(container_id, ?host_ports, "ports published");

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use cubby_wire::{
@@ -48,7 +48,7 @@ pub fn check(ports: Option<&PortMap>) -> Result<()> {
 }
 
 /// What a start has to publish: which port each wish is for, and the wish.
-pub fn wanted(record: &Record, address: Ipv4Addr) -> Result<(Vec<String>, Vec<Port>)> {
+pub fn wanted(record: &Record, address: IpAddr) -> Result<(Vec<String>, Vec<Port>)> {
     let (mut names, mut ports) = (Vec::new(), Vec::new());
     for (name, bindings) in bindings(record) {
         let Some((number, protocol)) = split(&name) else { continue };
@@ -59,13 +59,22 @@ pub fn wanted(record: &Record, address: Ipv4Addr) -> Result<(Vec<String>, Vec<Po
         };
         for binding in bindings {
             let (host_port, host_port_end) = range(&binding.host_port).unwrap_or_default();
-            let host_ip = binding.host_ip.parse().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-            let target = Dial { protocol, address: address.into(), port: number };
-            names.push(name.clone());
-            ports.push(Port { protocol, host_ip, host_port, host_port_end, target });
+            let target = Dial { protocol, address, port: number };
+            for host_ip in host_addresses(&binding.host_ip) {
+                names.push(name.clone());
+                ports.push(Port { protocol, host_ip, host_port, host_port_end, target: target.clone() });
+            }
         }
     }
     Ok((names, ports))
+}
+
+/// Where a port shall be open: nothing said means every address of either family, in this order.
+fn host_addresses(asked: &str) -> Vec<IpAddr> {
+    match asked.parse() {
+        Ok(address) => vec![address],
+        Err(_) => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+    }
 }
 
 /// Every wish, `--publish-all` included; a port without a binding gets any.

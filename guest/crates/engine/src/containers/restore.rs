@@ -211,7 +211,10 @@ impl Containers {
 
     /// Opens the same host ports again.
     async fn republish(&self, container: &Container, record: &Record) {
-        let address = record.networks.values().find_map(|endpoint| endpoint.ip_address.parse().ok());
+        let address = record.networks.values().find_map(|endpoint| {
+            let shown = [&endpoint.ip_address, &endpoint.global_ipv6_address];
+            shown.into_iter().find_map(|text| text.parse().ok())
+        });
         let (Some(address), Some(publisher)) = (address, &self.parts.publisher) else { return };
         let Ok((names, mut wanted)) = ports::wanted(record, address) else { return };
         if wanted.is_empty() {
@@ -227,8 +230,11 @@ impl Containers {
                 (port.host_port, port.host_port_end) = (host_port, host_port);
             }
         }
-        match publisher.publish(&record.id, &record.name, wanted).await {
-            Ok(publication) => set_publication(container, publication),
+        match publisher.publish(&record.id, &record.name, wanted.clone()).await {
+            Ok(publication) => {
+                self.parts.networks.open_ports(&record.id, &wanted, &publication.host_ports).await;
+                set_publication(container, publication);
+            }
             Err(error) => {
                 tracing::error!(container_id = record.id, err = %error, "ports of a running container stay closed");
             }

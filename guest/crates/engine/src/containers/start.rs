@@ -382,6 +382,7 @@ impl Containers {
                 ),
             )
         })?;
+        self.parts.networks.open_ports(&record.id, &wanted, &published.host_ports).await;
         let map = ports::published(record, &names, &wanted, &published.host_ports);
         Ok((published, map))
     }

@@ -1,10 +1,6 @@
 //! What the containers part asks of [`super::Networks`] and what it gets.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv4Addr},
-    os::fd::OwnedFd,
-};
+use std::{collections::HashMap, net::IpAddr, os::fd::OwnedFd};
 
 use bollard_stubs::models::EndpointSettings;
 
@@ -54,7 +50,7 @@ pub struct Joined {
     pub hosts: String,
     pub resolv_conf: String,
     /// Where published ports lead: the address on the network that has the default route.
-    pub address: Option<Ipv4Addr>,
+    pub address: Option<IpAddr>,
 }
 
 /// A running container that an earlier engine left.

@@ -1,6 +1,6 @@
 //! What may be asked for, and dockerd's words when it may not.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use bollard_stubs::models::EndpointSettings;
 use cubby_network::{Mac, ipam::IpamError};
@@ -8,29 +8,31 @@ use cubby_network::{Mac, ipam::IpamError};
 use super::{Join, NetworkMode, Networks, record::NetworkRecord};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The address that the user asked for.
-pub fn wanted_address(record: &NetworkRecord, asked: &EndpointSettings) -> Result<Option<Ipv4Addr>> {
+/// The address of one family that the user asked for.
+pub fn wanted_address(record: &NetworkRecord, asked: &EndpointSettings, is_ipv6: bool) -> Result<Option<IpAddr>> {
     let config = asked.ipam_config.as_ref();
-    if let Some(v6) = config.and_then(|config| config.ipv6_address.as_deref()).filter(|text| !text.is_empty()) {
-        // Why: no network has IPv6 addresses yet, and a wish that is not granted is told.
-        return Err(not_in_subnet(v6));
-    }
-    let Some(text) = config.and_then(|config| config.ipv4_address.as_deref()).filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    let address: Ipv4Addr = text
-        .parse()
-        .map_err(|_| Error::invalid(format!("invalid endpoint settings:\ninvalid IPv4 address: {text}")))?;
+    let text =
+        config.and_then(|config| if is_ipv6 { config.ipv6_address.as_deref() } else { config.ipv4_address.as_deref() });
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let (family, addresses) = if is_ipv6 { ("IPv6", &record.ipv6) } else { ("IPv4", &record.addresses) };
+    let address = text.parse().ok().filter(|address: &IpAddr| address.is_ipv6() == is_ipv6);
+    let address = address
+        .ok_or_else(|| Error::invalid(format!("invalid endpoint settings:\ninvalid {family} address: {text}")))?;
     if record.is_predefined() {
         return Err(Error::invalid("user specified IP address is supported on user defined networks only"));
     }
-    match &record.addresses {
+    match addresses {
         Some(addresses) if !addresses.by_user => Err(Error::invalid(
             "user specified IP address is supported only when connecting to networks with user configured subnets",
         )),
-        Some(addresses) if !addresses.subnet.contains(address) => Err(not_in_subnet(text)),
-        _ => Ok(Some(address)),
+        Some(addresses) if addresses.subnet.contains(address) => Ok(Some(address)),
+        _ => Err(not_in_subnet(text)),
     }
+}
+
+/// Both families' wishes, for a container that is not started yet.
+pub fn wanted_addresses(record: &NetworkRecord, asked: &EndpointSettings) -> Result<()> {
+    wanted_address(record, asked, false).and(wanted_address(record, asked, true)).map(|_| ())
 }
 
 fn not_in_subnet(address: &str) -> Error {
@@ -39,21 +41,24 @@ fn not_in_subnet(address: &str) -> Error {
     ))
 }
 
-/// The MAC of an endpoint: the one asked for, else that of its address.
-pub fn mac(asked: &EndpointSettings, address: Ipv4Addr) -> Result<Mac> {
-    let own = || Mac::of(address);
-    let Some(text) = asked.mac_address.as_deref().filter(|text| !text.is_empty()) else { return Ok(own()) };
+/// The MAC of an endpoint: the one asked for, else that of its IPv4 address.
+pub fn mac(asked: &EndpointSettings, address: IpAddr) -> Result<Mac> {
+    let of = |address| match address {
+        IpAddr::V4(address) => Mac::of(address),
+        IpAddr::V6(_) => Mac::random(),
+    };
+    let Some(text) = asked.mac_address.as_deref().filter(|text| !text.is_empty()) else { return Ok(of(address)) };
     let mac: Mac = text.parse().map_err(|_| Error::invalid(format!("invalid MAC address: {text}")))?;
     // Why: settings of an earlier run carry the MAC that was made from the address of then; it was nobody's wish.
     let earlier = asked.ip_address.as_deref().and_then(|text| text.parse().ok()).map(Mac::of);
-    Ok(if earlier == Some(mac) { own() } else { mac })
+    Ok(if earlier == Some(mac) { of(address) } else { mac })
 }
 
 pub fn ipam(error: IpamError, record: &NetworkRecord) -> Error {
     match error {
         IpamError::Taken => Error::new(ErrorKind::Forbidden, "Address already in use"),
         IpamError::Outside(_) => Error::invalid(error.to_string()),
-        IpamError::Exhausted => Error::internal(format!("{error}: {} ({})", record.name, record.id)),
+        IpamError::Exhausted(_) => Error::internal(format!("{error}: {} ({})", record.name, record.id)),
     }
 }
 
@@ -85,7 +90,7 @@ impl Networks {
     }
 
     /// Links with the address their target has on the default network now, for the hosts file there.
-    pub(super) fn resolve_links(&self, join: &Join) -> Result<Vec<(String, String, Option<std::net::IpAddr>)>> {
+    pub(super) fn resolve_links(&self, join: &Join) -> Result<Vec<(String, String, Option<IpAddr>)>> {
         let mut resolved = Vec::new();
         for (alias, target) in parse_links(&join.links) {
             let id = self.user(&target)?.container_id;
@@ -97,7 +102,7 @@ impl Networks {
                 )));
             }
             let bridge = table.network("bridge")?;
-            let address = bridge.endpoints.get(&id).and_then(|endpoint| Some(endpoint.address?.0.into()));
+            let address = bridge.endpoints.get(&id).and_then(|endpoint| Some(endpoint.addresses.first()?.0));
             resolved.push((alias, id, address.filter(|_| join.mode == NetworkMode::Bridge)));
         }
         Ok(resolved)
@@ -116,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_is_not_promised() {
+    fn an_ipv6_address_is_not_promised_where_there_is_no_ipv6() {
         let config =
             bollard_stubs::models::EndpointIpamConfig { ipv6_address: Some("fd00::2".into()), ..Default::default() };
         let asked = EndpointSettings { ipam_config: Some(config), ..EndpointSettings::default() };
@@ -128,12 +133,13 @@ mod tests {
             internal: false,
             attachable: false,
             addresses: None,
+            ipv6: None,
             ipam_options: None,
             options: Default::default(),
             labels: Default::default(),
             bridge: String::new(),
         };
-        assert!(wanted_address(&record, &asked).unwrap_err().message().ends_with("contain the IP address fd00::2"));
+        assert!(wanted_addresses(&record, &asked).unwrap_err().message().ends_with("contain the IP address fd00::2"));
     }
 
     #[test]
@@ -143,8 +149,9 @@ mod tests {
             ip_address: Some(address.to_owned()),
             ..EndpointSettings::default()
         };
-        let address = Ipv4Addr::new(10, 0, 0, 7);
-        assert_eq!(mac(&asked("02:42:0a:00:00:05", "10.0.0.5"), address).unwrap(), Mac::of(address));
+        let v4 = std::net::Ipv4Addr::new(10, 0, 0, 7);
+        let address = IpAddr::V4(v4);
+        assert_eq!(mac(&asked("02:42:0a:00:00:05", "10.0.0.5"), address).unwrap(), Mac::of(v4));
         assert_eq!(mac(&asked("02:42:0a:00:00:05", ""), address).unwrap().to_string(), "02:42:0a:00:00:05");
         assert!(mac(&asked("nonsense", ""), address).is_err());
     }

@@ -1,6 +1,6 @@
 //! Creating networks: what is asked, checked and completed.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::SystemTime};
 
 use bollard_stubs::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use cubby_network::{Subnet, ipam};
@@ -32,7 +32,7 @@ impl Networks {
         let routes = self.kernel.foreign_routes()?;
         let record = {
             let mut table = self.table();
-            let record = complete(request, &table, &routes)?;
+            let record = complete(request, &table, &routes, self.kernel.engine_id())?;
             // Intent first: what the kernel gets from here on belongs to a record.
             self.store(&record)?;
             table.networks.insert(record.id.clone(), Live::new(record.clone()));
@@ -74,11 +74,12 @@ fn check(request: &NetworkCreateRequest) -> Result<()> {
             format!("operation is not permitted on predefined {name} network"),
         ));
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if name.is_empty() || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(plain) {
-        return Err(Error::invalid(format!(
-            "invalid network name \"{name}\": only \"[a-zA-Z0-9][a-zA-Z0-9_.-]*\" are allowed"
-        )));
+    // Why so much is allowed: dockerd minds nothing but emptiness, and there are networks with spaces in their names.
+    if name.trim().is_empty() {
+        return Err(Error::invalid("invalid name: name is empty"));
+    }
+    if name.contains(|c: char| c.is_control() || c == '/') {
+        return Err(Error::invalid(format!("invalid network name {name:?}: it has a slash or a control character")));
     }
     if name.len() > 255 {
         return Err(Error::invalid(format!("invalid network name of {} bytes: at most 255 are allowed", name.len())));
@@ -106,17 +107,14 @@ fn check(request: &NetworkCreateRequest) -> Result<()> {
     {
         return Err(Error::not_implemented("config-only networks are not supported"));
     }
-    if request.enable_ipv6 == Some(true) {
-        return Err(Error::not_implemented("IPv6 networks are not supported yet"));
-    }
-    if request.enable_ipv4 == Some(false) {
-        return Err(Error::invalid("IPv4 cannot be disabled: IPv6 networks are not supported yet"));
+    if request.enable_ipv4 == Some(false) && request.enable_ipv6 != Some(true) {
+        return Err(Error::invalid("IPv4 or IPv6 must be enabled"));
     }
     Ok(())
 }
 
 /// The record of a checked request. Under the table's lock, so that name and subnet stay free.
-fn complete(request: NetworkCreateRequest, table: &Table, routes: &[Subnet]) -> Result<NetworkRecord> {
+fn complete(request: NetworkCreateRequest, table: &Table, routes: &[Subnet], seed: &str) -> Result<NetworkRecord> {
     if table.networks.values().any(|live| live.record.name == request.name) {
         return Err(Error::conflict(format!("network with name {} already exists", request.name)));
     }
@@ -129,8 +127,17 @@ fn complete(request: NetworkCreateRequest, table: &Table, routes: &[Subnet]) -> 
         return Err(Error::invalid(format!("invalid bridge name \"{name}\"")));
     }
     let taken: Vec<Subnet> =
-        table.networks.values().filter_map(|live| Some(live.record.addresses.as_ref()?.subnet)).collect();
-    let addresses = addresses(request.ipam.as_ref(), &taken, routes)?;
+        table.networks.values().flat_map(|live| live.record.families()).map(|addresses| addresses.subnet).collect();
+    let (asked_ipv4, asked_ipv6) = asked(request.ipam.as_ref())?;
+    let addresses = (request.enable_ipv4 != Some(false)).then(|| match asked_ipv4 {
+        Some(config) => asked_addresses(config, &taken),
+        None => choose_addresses(&taken, routes),
+    });
+    let ipv6 = (request.enable_ipv6 == Some(true)).then(|| match asked_ipv6 {
+        Some(config) => asked_addresses(config, &taken),
+        None => choose_ipv6_addresses(seed, &taken, routes),
+    });
+    let (addresses, ipv6) = (addresses.transpose()?, ipv6.transpose()?);
     Ok(NetworkRecord {
         bridge: bridge.unwrap_or_else(|| kernel::bridge_name(&id)),
         id,
@@ -139,15 +146,16 @@ fn complete(request: NetworkCreateRequest, table: &Table, routes: &[Subnet]) -> 
         driver: Driver::Bridge,
         internal: request.internal.unwrap_or(false),
         attachable: request.attachable.unwrap_or(false),
-        addresses: Some(addresses),
+        addresses,
+        ipv6,
         ipam_options: request.ipam.and_then(|ipam| ipam.options),
         options,
         labels: request.labels.unwrap_or_default(),
     })
 }
 
-/// The asked subnet if it overlaps no other network's, or a default one that no network has and no route leads to.
-fn addresses(ipam: Option<&Ipam>, taken: &[Subnet], routes: &[Subnet]) -> Result<Addresses> {
+/// What is asked for IPv4 and for IPv6, at most one subnet of each.
+fn asked(ipam: Option<&Ipam>) -> Result<(Option<&IpamConfig>, Option<&IpamConfig>)> {
     let driver = ipam.and_then(|ipam| ipam.driver.as_deref()).unwrap_or_default();
     if !matches!(driver, "" | "default") {
         return Err(Error::invalid(format!("invalid ipam driver: \"{driver}\" not found")));
@@ -160,18 +168,34 @@ fn addresses(ipam: Option<&Ipam>, taken: &[Subnet], routes: &[Subnet]) -> Result
             && empty(&config.gateway)
             && config.auxiliary_addresses.is_none()
     };
-    let wanted: Vec<&IpamConfig> = configs.iter().filter(|config| !says_nothing(config)).collect();
-    match wanted.as_slice() {
-        [] => choose_addresses(taken, routes),
-        [config] => asked_addresses(config, taken),
-        _ => Err(Error::invalid("bridge driver doesn't support multiple subnets")),
+    let wanted = configs.iter().filter(|config| !says_nothing(config));
+    let is_ipv6 = |config: &IpamConfig| config.subnet.as_deref().is_some_and(|subnet| subnet.contains(':'));
+    let (ipv6, ipv4): (Vec<&IpamConfig>, Vec<&IpamConfig>) = wanted.partition(|config| is_ipv6(config));
+    if ipv4.len() > 1 || ipv6.len() > 1 {
+        return Err(Error::invalid("bridge driver doesn't support multiple subnets"));
     }
+    Ok((ipv4.first().copied(), ipv6.first().copied()))
 }
 
+/// A default subnet that no network has and no route leads to.
 pub(super) fn choose_addresses(taken: &[Subnet], routes: &[Subnet]) -> Result<Addresses> {
     let subnet = ipam::choose_subnet(&[taken, routes].concat())
         .ok_or_else(|| Error::invalid("all predefined address pools have been fully subnetted"))?;
-    Ok(Addresses { subnet, range: None, gateway: subnet.hosts().0, auxiliary: BTreeMap::new(), by_user: false })
+    if let Some(avoided) = ipam::choose_subnet(taken).filter(|first| *first != subnet)
+        && let Some(route) = routes.iter().find(|route| route.overlaps(avoided))
+    {
+        tracing::warn!(%avoided, %route, chosen = %subnet, "subnets that this machine routes elsewhere are avoided");
+    }
+    Ok(chosen(subnet))
+}
+
+fn choose_ipv6_addresses(seed: &str, taken: &[Subnet], routes: &[Subnet]) -> Result<Addresses> {
+    let subnet = ipam::choose_ipv6_subnet(seed, &[taken, routes].concat());
+    subnet.map(chosen).ok_or_else(|| Error::invalid("all predefined address pools have been fully subnetted"))
+}
+
+fn chosen(subnet: Subnet) -> Addresses {
+    Addresses { subnet, range: None, gateway: subnet.hosts().0, auxiliary: BTreeMap::new(), by_user: false }
 }
 
 fn asked_addresses(config: &IpamConfig, taken: &[Subnet]) -> Result<Addresses> {
@@ -179,10 +203,11 @@ fn asked_addresses(config: &IpamConfig, taken: &[Subnet]) -> Result<Addresses> {
     let text = config.subnet.as_deref().unwrap_or_default();
     let subnet: Subnet =
         text.parse().map_err(|_| invalid(format!("invalid subnet {text}: invalid CIDR block notation")))?;
-    if !text.starts_with(&format!("{}/", subnet.address())) {
+    let host_bits = text.split('/').next().and_then(|text| text.parse::<IpAddr>().ok()) != Some(subnet.address());
+    if host_bits {
         return Err(invalid(format!("invalid subnet {text}: it should be {subnet}")));
     }
-    if subnet.prefix() > 30 {
+    if subnet.prefix() > if subnet.is_ipv6() { 126 } else { 30 } {
         return Err(invalid(format!("invalid subnet {text}: it has no room for a gateway and a container")));
     }
     if let Some(other) = taken.iter().find(|other| subnet.overlaps(**other)) {
@@ -199,8 +224,8 @@ fn asked_addresses(config: &IpamConfig, taken: &[Subnet]) -> Result<Addresses> {
             .filter(|range| subnet.covers(*range))
             .ok_or_else(|| invalid(format!("invalid ip-range {text}: parent subnet {subnet} doesn't contain ip-range")))
     });
-    let inside = |what: &str, text: &str| -> Result<Ipv4Addr> {
-        let address: Option<Ipv4Addr> = text.parse().ok();
+    let inside = |what: &str, text: &str| -> Result<IpAddr> {
+        let address: Option<IpAddr> = text.parse().ok();
         let (low, high) = subnet.hosts();
         address.filter(|address| (low..=high).contains(address)).ok_or_else(|| {
             invalid(format!("invalid {what} {text}: parent subnet {subnet} doesn't contain this address"))
@@ -244,8 +269,11 @@ mod tests {
         assert!(refused("10.2.0.0/24", "", "10.3.0.1").contains("invalid gateway"));
         assert!(refused("10.2.0.0/31", "", "").contains("no room"));
         let good = asked_addresses(&config("10.2.0.0/24", "10.2.0.128/25", "10.2.0.254"), &taken).unwrap();
-        assert_eq!((good.gateway, good.by_user), (Ipv4Addr::new(10, 2, 0, 254), true));
-        assert_eq!(asked_addresses(&config("10.2.0.0/24", "", ""), &[]).unwrap().gateway, Ipv4Addr::new(10, 2, 0, 1));
+        assert_eq!((good.gateway, good.by_user), (IpAddr::from([10, 2, 0, 254]), true));
+        assert_eq!(asked_addresses(&config("10.2.0.0/24", "", ""), &[]).unwrap().gateway, IpAddr::from([10, 2, 0, 1]));
+        let ipv6 = asked_addresses(&config("fd00:0::/64", "", ""), &[]).unwrap();
+        assert_eq!(ipv6.gateway.to_string(), "fd00::1");
+        assert!(refused("fd00::5/64", "", "").contains("it should be fd00::/64"));
     }
 
     #[test]
@@ -255,7 +283,7 @@ mod tests {
             check(&request).unwrap_err().message().to_owned()
         };
         assert_eq!(refused("bridge", ""), "operation is not permitted on predefined bridge network");
-        assert!(refused("", "").starts_with("invalid network name"));
+        assert_eq!(refused(" ", ""), "invalid name: name is empty");
         assert!(refused("a/b", "").starts_with("invalid network name"));
         assert!(refused("a", "overlay9").contains("plugin \"overlay9\" not found"));
         assert!(refused("a", "host").contains("only one instance"));

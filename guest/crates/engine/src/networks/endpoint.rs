@@ -1,13 +1,13 @@
 //! Endpoints: a container's address and names on one network, taken and given back.
 
-use std::{net::Ipv4Addr, time::Instant};
+use std::{net::IpAddr, time::Instant};
 
 use bollard_stubs::models::EndpointSettings;
 use cubby_network::Mac;
 
 use super::{
     checks, names,
-    record::{Driver, NetworkRecord},
+    record::{Addresses, Driver, NetworkRecord},
     table::{Endpoint, Live},
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -36,12 +36,12 @@ impl Live {
                 format!("endpoint with name {name} already exists in network {}", self.record.name),
             ));
         }
-        let address = self.take_address(asked)?;
-        let mac = address.map(|(ip, _)| checks::mac(asked, ip)).transpose();
+        let addresses = self.take_addresses(asked)?;
+        let mac = addresses.first().map(|(ip, _)| checks::mac(asked, *ip)).transpose();
         let mac = match mac {
             Ok(mac) => mac,
             Err(error) => {
-                self.give_back(address);
+                self.give_back(&addresses);
                 return Err(error);
             }
         };
@@ -49,9 +49,9 @@ impl Live {
         let mut endpoint = Endpoint {
             id: super::random_id(),
             container_name: name.to_owned(),
-            address,
+            interface: if addresses.is_empty() { String::new() } else { interface },
+            addresses,
             mac,
-            interface: if address.is_some() { interface } else { String::new() },
             names: names.iter().map(|name| name.to_lowercase()).collect(),
             settings: asked.clone(),
         };
@@ -60,36 +60,46 @@ impl Live {
         Ok(Reserved { record: self.record.clone(), bridge: self.bridge, endpoint })
     }
 
-    fn take_address(&mut self, asked: &EndpointSettings) -> Result<Option<(Ipv4Addr, u8)>> {
-        let Some(pool) = &mut self.pool else { return Ok(None) };
-        let prefix = pool.subnet().prefix();
-        let address = match checks::wanted_address(&self.record, asked)? {
-            Some(address) => pool.claim(address).map(|()| address),
-            None => pool.allocate(Instant::now()),
-        };
-        address.map(|address| Some((address, prefix))).map_err(|error| checks::ipam(error, &self.record))
-    }
-
-    fn give_back(&mut self, address: Option<(Ipv4Addr, u8)>) {
-        if let (Some(pool), Some((address, _))) = (&mut self.pool, address) {
-            pool.release(address, Instant::now());
+    /// An address of each family, or none at all.
+    fn take_addresses(&mut self, asked: &EndpointSettings) -> Result<Vec<(IpAddr, u8)>> {
+        let mut taken = Vec::new();
+        for at in 0..self.pools.len() {
+            let wanted = checks::wanted_address(&self.record, asked, self.pools[at].subnet().is_ipv6());
+            let pool = &mut self.pools[at];
+            let address = wanted.and_then(|wanted| {
+                let address = match wanted {
+                    Some(address) => pool.claim(address).map(|()| address),
+                    None => pool.allocate(Instant::now()),
+                };
+                address.map_err(|error| checks::ipam(error, &self.record))
+            });
+            match address {
+                Ok(address) => taken.push((address, pool.subnet().prefix())),
+                Err(error) => {
+                    self.give_back(&taken);
+                    return Err(error);
+                }
+            }
         }
+        Ok(taken)
     }
 
     /// Enters an endpoint as an earlier engine left it.
     pub fn restore(&mut self, container_id: &str, name: &str, settings: &EndpointSettings) -> Result<()> {
-        let address = settings.ip_address.as_deref().and_then(|text| text.parse().ok());
-        let address = match (&mut self.pool, address) {
-            (Some(pool), Some(address)) => {
-                pool.claim(address).map_err(|error| checks::ipam(error, &self.record))?;
-                Some((address, pool.subnet().prefix()))
+        let shown = [&settings.ip_address, &settings.global_ipv6_address];
+        let shown: Vec<IpAddr> = shown.into_iter().flatten().filter_map(|text| text.parse().ok()).collect();
+        let mut addresses = Vec::new();
+        for pool in &mut self.pools {
+            let own = shown.iter().find(|address| address.is_ipv6() == pool.subnet().is_ipv6());
+            if let Some(address) = own {
+                pool.claim(*address).map_err(|error| checks::ipam(error, &self.record))?;
+                addresses.push((*address, pool.subnet().prefix()));
             }
-            _ => None,
-        };
+        }
         let endpoint = Endpoint {
             id: settings.endpoint_id.clone().unwrap_or_default(),
             container_name: name.to_owned(),
-            address,
+            addresses,
             mac: settings.mac_address.as_deref().and_then(|text| text.parse::<Mac>().ok()),
             interface: String::new(),
             names: settings.dns_names.iter().flatten().map(|name| name.to_lowercase()).collect(),
@@ -107,17 +117,21 @@ fn filled(
     asked: &EndpointSettings,
     names: Vec<String>,
 ) -> EndpointSettings {
-    let gateway = record.addresses.as_ref().filter(|_| !record.internal).map(|addresses| addresses.gateway.to_string());
+    let routed = |addresses: &Option<Addresses>| {
+        let gateway = addresses.as_ref().filter(|_| !record.internal).map(|addresses| addresses.gateway.to_string());
+        Some(gateway.unwrap_or_default())
+    };
+    let address = |is_ipv6| endpoint.of_family(is_ipv6);
     EndpointSettings {
         network_id: Some(record.id.clone()),
         endpoint_id: Some(endpoint.id.clone()),
-        gateway: Some(gateway.unwrap_or_default()),
-        ip_address: Some(endpoint.address.map(|(ip, _)| ip.to_string()).unwrap_or_default()),
-        ip_prefix_len: Some(endpoint.address.map_or(0, |(_, prefix)| i64::from(prefix))),
+        gateway: routed(&record.addresses),
+        ip_address: Some(address(false).map(|(ip, _)| ip.to_string()).unwrap_or_default()),
+        ip_prefix_len: Some(address(false).map_or(0, |(_, prefix)| i64::from(prefix))),
         mac_address: Some(endpoint.mac.map(|mac| mac.to_string()).unwrap_or_default()),
-        ipv6_gateway: Some(String::new()),
-        global_ipv6_address: Some(String::new()),
-        global_ipv6_prefix_len: Some(0),
+        ipv6_gateway: routed(&record.ipv6),
+        global_ipv6_address: Some(address(true).map(|(ip, _)| ip.to_string()).unwrap_or_default()),
+        global_ipv6_prefix_len: Some(address(true).map_or(0, |(_, prefix)| i64::from(prefix))),
         dns_names: (record.driver == Driver::Bridge && !record.is_predefined()).then_some(names),
         ..asked.clone()
     }

@@ -53,7 +53,8 @@ impl Networks {
     }
 
     /// After the container's last process: gives back addresses, names and namespace. Unknown ids are fine.
-    pub async fn leave(&self, container_id: &str) {
+    pub async fn leave(self: &Arc<Self>, container_id: &str) {
+        self.close_ports(container_id).await;
         let (member, endpoints) = self.table().forget(container_id);
         for (record, _) in &endpoints {
             self.publish(record, "disconnect", Some(container_id));
@@ -120,7 +121,9 @@ impl Networks {
             endpoints: reserved.iter().map(|one| (one.record.name.clone(), one.endpoint.settings.clone())).collect(),
             hosts: super::resolve::hosts(&join, &reserved, gateway, &links),
             resolv_conf: super::resolve::resolv_conf(&join, own_names),
-            address: gateway.or(reserved.len().checked_sub(1)).and_then(|at| Some(reserved[at].endpoint.address?.0)),
+            address: gateway
+                .or(reserved.len().checked_sub(1))
+                .and_then(|at| Some(reserved[at].endpoint.addresses.first()?.0)),
         };
         let member = Member {
             name: join.name.clone(),
@@ -142,11 +145,15 @@ impl Networks {
 
     /// Makes a reserved endpoint in the sandbox. `routed`: its gateway is the container's default route. Blocks.
     pub(super) fn plug(&self, sandbox: &Sandbox, one: &Reserved, routed: bool) -> Result<()> {
-        let (Some((address, prefix)), Some(mac)) = (one.endpoint.address, one.endpoint.mac) else { return Ok(()) };
+        let Some(mac) = one.endpoint.mac else { return Ok(()) };
         let name = &one.endpoint.interface;
         let outside = self.kernel.plug(&one.record, one.bridge, sandbox.netns(), name, mac)?;
-        let gateway = one.record.addresses.as_ref().filter(|_| routed).map(|addresses| IpAddr::from(addresses.gateway));
-        let interface = Interface { name, addresses: &[(address.into(), prefix)], gateways: gateway.as_slice() };
+        let gateways: Vec<IpAddr> =
+            one.record.families().filter(|_| routed).map(|addresses| addresses.gateway).collect();
+        let interface = Interface { name, addresses: &one.endpoint.addresses, gateways: &gateways };
+        if one.endpoint.of_family(true).is_some() {
+            sandbox.enable_ipv6(name).map_err(|source| Error::system(format!("switch IPv6 on for {name}"), source))?;
+        }
         sandbox.configure(&interface).map_err(|source| Error::system(format!("set up {name}"), source))?;
         self.kernel.settle(&outside, &one.record.bridge)
     }
@@ -199,7 +206,7 @@ fn wanted(table: &Table, join: &Join) -> Result<Vec<(String, EndpointSettings)>>
 
 /// Which endpoint has the default route: the highest priority, then the first name; none on internal networks alone.
 fn default_route(reserved: &[Reserved]) -> Option<usize> {
-    let routed = reserved.iter().enumerate().filter(|(_, one)| one.endpoint.address.is_some() && !one.record.internal);
+    let routed = reserved.iter().enumerate().filter(|(_, one)| one.endpoint.mac.is_some() && !one.record.internal);
     let order =
         |one: &Reserved| (std::cmp::Reverse(one.endpoint.settings.gw_priority.unwrap_or(0)), one.record.name.clone());
     routed.min_by_key(|(_, one)| order(one)).map(|(at, _)| at)

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    net::IpAddr,
     os::fd::BorrowedFd,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -14,6 +15,7 @@ use std::{
 use cubby_network::{Cable, Mac, Netlink, Sandbox, Subnet, firewall};
 
 use super::{
+    forwards::Forwards,
     mark::Mark,
     record::{Driver, NetworkRecord},
 };
@@ -38,6 +40,9 @@ pub struct Kernel {
     engine_id: String,
     /// Name of our nftables table.
     table: String,
+    forwards: Mutex<Forwards>,
+    /// The host's process owns the listeners, and connections come over vsock.
+    in_guest: bool,
 }
 
 impl Kernel {
@@ -52,7 +57,29 @@ impl Kernel {
             ended: Mutex::default(),
             engine_id: engine_id.to_owned(),
             table,
+            forwards: Mutex::default(),
+            in_guest,
         })
+    }
+
+    fn forwards(&self) -> MutexGuard<'_, Forwards> {
+        self.forwards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn has_ports(&self, container_id: &str) -> bool {
+        self.forwards().has(container_id)
+    }
+
+    pub fn open_ports(&self, container_id: &str, ports: Vec<firewall::Forward>) -> Result<()> {
+        if self.in_guest { Ok(()) } else { self.forwards().open(&self.table, container_id, ports) }
+    }
+
+    pub fn close_ports(&self, container_id: &str) -> Result<()> {
+        self.forwards().close(&self.table, container_id)
+    }
+
+    pub fn engine_id(&self) -> &str {
+        &self.engine_id
     }
 
     fn route(&self) -> MutexGuard<'_, Netlink> {
@@ -75,6 +102,25 @@ impl Kernel {
             return Ok(());
         }
         fs::write(path, "1").map_err(|source| Error::system("switch IPv4 forwarding on", source))
+    }
+
+    /// Containers with IPv6 reach other networks only if the kernel forwards that too.
+    ///
+    /// Why the loop: a forwarding machine no longer believes routers' announcements, by which it may have its own addresses
+    /// and routes, unless it is told to all the same.
+    fn enable_ipv6_forwarding(&self) -> std::io::Result<()> {
+        const SETTINGS: &str = "/proc/sys/net/ipv6/conf";
+        let forwarding = format!("{SETTINGS}/all/forwarding");
+        if fs::read_to_string(&forwarding)?.trim() == "1" {
+            return Ok(());
+        }
+        for link in fs::read_dir(SETTINGS)?.flatten() {
+            let announced = link.path().join("accept_ra");
+            if link.file_name() != "all" && fs::read_to_string(&announced).is_ok_and(|text| text.trim() == "1") {
+                fs::write(announced, "2")?;
+            }
+        }
+        fs::write(forwarding, "1")
     }
 
     /// Removes our bridges that no record asks for, and what engines left that died and never came back: their bridges
@@ -107,7 +153,12 @@ impl Kernel {
     /// # Errors
     /// Conflict when its name belongs to somebody else's link.
     pub fn ensure_bridge(&self, record: &NetworkRecord) -> Result<u32> {
-        let Some(addresses) = &record.addresses else { return Ok(0) };
+        if record.driver != Driver::Bridge || record.families().next().is_none() {
+            return Ok(0);
+        }
+        if record.ipv6.is_some() {
+            self.enable_ipv6_forwarding().map_err(|source| Error::system("switch IPv6 forwarding on", source))?;
+        }
         let failed = |source| Error::system(format!("create bridge {}", record.bridge), source);
         let mark = Mark::new(&self.engine_id, &record.id);
         let mut route = self.route();
@@ -120,7 +171,11 @@ impl Kernel {
             }
             return finish_bridge(&mut route, link.index, record, &mark).map_err(failed);
         }
-        route.create_bridge(&record.bridge, Mac::of(addresses.gateway).0, record.mtu()).map_err(failed)?;
+        let mac = match record.addresses.as_ref().map(|addresses| addresses.gateway) {
+            Some(IpAddr::V4(gateway)) => Mac::of(gateway),
+            _ => Mac::random(),
+        };
+        route.create_bridge(&record.bridge, mac.0, record.mtu()).map_err(failed)?;
         let link = route.link(&record.bridge).map_err(failed)?;
         let index = link.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?.index;
         let finished = finish_bridge(&mut route, index, record, &mark);
@@ -242,16 +297,14 @@ impl Kernel {
 
     /// Writes our table anew from what networks there are, in one transaction.
     pub fn apply_rules<'a>(&self, records: impl Iterator<Item = &'a NetworkRecord>) -> Result<()> {
-        let bridges = records.filter(|record| record.driver == Driver::Bridge).filter_map(|record| {
-            Some(firewall::Bridge {
-                name: record.bridge.clone(),
-                subnet: record.addresses.as_ref()?.subnet,
-                internal: record.internal,
-                masquerade: record.masquerades(),
-            })
+        let bridges = records.filter(|record| record.driver == Driver::Bridge).map(|record| firewall::Bridge {
+            name: record.bridge.clone(),
+            subnets: record.families().map(|addresses| addresses.subnet).collect(),
+            internal: record.internal,
+            masquerade: record.masquerades(),
         });
         let bridges: Vec<_> = bridges.collect();
-        firewall::apply(&self.table, &bridges).map_err(|source| Error::system("write firewall rules", source))
+        self.forwards().apply(&self.table, &bridges, !self.in_guest)
     }
 
     pub fn remove_rules(&self) -> Result<()> {
@@ -272,8 +325,11 @@ pub fn bridge_name(network_id: &str) -> String {
 
 fn finish_bridge(route: &mut Netlink, index: u32, record: &NetworkRecord, mark: &Mark) -> std::io::Result<u32> {
     route.set_alias(index, &mark.to_string())?;
-    if let Some(addresses) = &record.addresses {
-        route.add_address(index, addresses.gateway.into(), addresses.subnet.prefix())?;
+    if record.ipv6.is_some() {
+        fs::write(format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", record.bridge), "0")?;
+    }
+    for addresses in record.families() {
+        route.add_address(index, addresses.gateway, addresses.subnet.prefix())?;
     }
     route.set_up(index)?;
     Ok(index)

@@ -32,7 +32,7 @@ impl Networks {
         let record = self.table().network(network)?.record.clone();
         let user = self.user(container)?;
         check_connect(&record.name, record.driver, &user)?;
-        super::checks::wanted_address(&record, &asked)?;
+        super::checks::wanted_addresses(&record, &asked)?;
         if !user.running {
             let settings = EndpointSettings { network_id: Some(record.id.clone()), ..asked };
             return self.users()?.record_endpoint(&user.container_id, &record.name, Some(settings));
@@ -144,13 +144,16 @@ impl Networks {
                 .filter(|live| !live.record.internal && live.endpoints.contains_key(container_id));
             let next = networks.min_by(|a, b| a.record.name.cmp(&b.record.name));
             let next = next.and_then(|live| {
-                Some((live.record.addresses.as_ref()?.gateway, live.endpoints.get(container_id)?.mac?))
+                let gateways: Vec<_> = live.record.families().map(|addresses| addresses.gateway).collect();
+                Some((gateways, live.endpoints.get(container_id)?.mac?))
             });
             next.zip(table.members.get(container_id).and_then(|member| member.sandbox.clone()))
         };
-        let Some(((gateway, mac), sandbox)) = next else { return };
-        if let Err(error) = sandbox.route(mac, gateway.into()) {
-            tracing::warn!(container_id, err = %error, "default route could not be moved");
+        let Some(((gateways, mac), sandbox)) = next else { return };
+        for gateway in gateways {
+            if let Err(error) = sandbox.route(mac, gateway) {
+                tracing::warn!(container_id, err = %error, "default route could not be moved");
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ mod attach;
 mod checks;
 mod create;
 mod endpoint;
+mod forwards;
 mod join;
 mod kernel;
 mod live;
@@ -19,6 +20,7 @@ mod mark;
 mod mode;
 mod names;
 mod open;
+mod ports;
 mod query;
 mod record;
 mod remove;
@@ -113,7 +115,7 @@ impl Networks {
     pub fn is_container_address(&self, address: std::net::IpAddr) -> bool {
         let table = self.table();
         let mut endpoints = table.networks.values().flat_map(|live| live.endpoints.values());
-        endpoints.any(|endpoint| endpoint.address.is_some_and(|(own, _)| address == own))
+        endpoints.any(|endpoint| endpoint.has(address))
     }
 
     /// How many networks there are.
@@ -123,9 +125,13 @@ impl Networks {
 
     /// Creating and removing a network means another table of rules. Blocks.
     fn apply_rules(&self) -> Result<()> {
-        let _turn = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.rules_turn();
         let records: Vec<NetworkRecord> = self.table().networks.values().map(|live| live.record.clone()).collect();
         self.kernel.apply_rules(records.iter())
+    }
+
+    fn rules_turn(&self) -> MutexGuard<'_, ()> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refill_spares(&self) {

@@ -1,6 +1,7 @@
 //! Which names mean which container, seen from one of them.
 
 use std::{
+    cmp::Reverse,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Weak},
 };
@@ -8,7 +9,7 @@ use std::{
 use bollard_stubs::models::EndpointSettings;
 use cubby_network::dns::Zone;
 
-use super::Networks;
+use super::{Networks, checks, table::Endpoint};
 
 /// What a container is called on a user network: name, aliases, short id, hostname. Source: moby daemon/network.go
 /// `buildEndpointDNSNames`.
@@ -41,23 +42,32 @@ impl Zone for View {
         let networks = self.networks.upgrade()?;
         let table = networks.table();
         let member = table.members.get(&self.container_id)?;
-        let linked = member.links.iter().find(|(alias, _)| alias == name).map(|(_, target)| target.as_str());
-        let mut found = Vec::new();
-        for live in table.networks.values() {
-            let visible = !live.record.is_predefined() && live.endpoints.contains_key(&self.container_id);
-            if !visible {
-                continue;
-            }
+        let own = table.networks.values().filter_map(|live| Some((live, live.endpoints.get(&self.container_id)?)));
+        let mut visible: Vec<_> = own.filter(|(live, _)| !live.record.is_predefined()).collect();
+        // Why in order: who shares several networks with somebody shall be told one way there, the one that routes.
+        visible.sort_by_key(|(live, own)| {
+            (live.record.internal, Reverse(own.settings.gw_priority.unwrap_or(0)), live.record.name.clone())
+        });
+        for (live, own) in visible {
+            let here = checks::parse_links(own.settings.links.as_deref().unwrap_or_default());
+            let linked = member.links.iter().chain(&here).find(|(alias, _)| alias == name);
+            let is_linked = |id: &str, endpoint: &Endpoint| {
+                linked.is_some_and(|(_, target)| id == target || endpoint.container_name == *target)
+            };
             let network = live.record.name.to_lowercase();
             let plain = name.strip_suffix(&network).and_then(|rest| rest.strip_suffix('.')).unwrap_or(name);
             let named = live.endpoints.iter().filter(|(id, endpoint)| {
-                linked == Some(id.as_str()) || endpoint.names.iter().any(|own| own == name || own == plain)
+                is_linked(id, endpoint) || endpoint.names.iter().any(|own| own == name || own == plain)
             });
-            found.extend(named.filter_map(|(_, endpoint)| Some(IpAddr::from(endpoint.address?.0))));
+            let mut found: Vec<IpAddr> =
+                named.flat_map(|(_, endpoint)| endpoint.addresses.iter().map(|(address, _)| *address)).collect();
+            if !found.is_empty() {
+                // Why: several containers may share an alias, and clients take the first; turns spread the load.
+                fastrand::shuffle(&mut found);
+                return Some(found);
+            }
         }
-        // Why: several containers may share an alias, and clients take the first; turns spread the load.
-        fastrand::shuffle(&mut found);
-        (!found.is_empty()).then_some(found)
+        None
     }
 
     fn name_of(&self, address: IpAddr) -> Option<String> {
@@ -65,7 +75,7 @@ impl Zone for View {
         let table = networks.table();
         let visible = table.networks.values().filter(|live| live.endpoints.contains_key(&self.container_id));
         let mut named = visible.filter(|live| !live.record.is_predefined()).flat_map(|live| {
-            let here = live.endpoints.values().filter(|endpoint| endpoint.address.is_some_and(|(ip, _)| ip == address));
+            let here = live.endpoints.values().filter(|endpoint| endpoint.has(address));
             here.map(|endpoint| format!("{}.{}", endpoint.container_name, live.record.name))
         });
         named.next()

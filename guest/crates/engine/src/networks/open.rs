@@ -104,7 +104,7 @@ impl Networks {
         let others: Vec<Subnet> = {
             let table = self.table();
             let others = table.networks.values().filter(|live| live.record.name != "bridge");
-            others.filter_map(|live| Some(live.record.addresses.as_ref()?.subnet)).collect()
+            others.flat_map(|live| live.record.families()).map(|addresses| addresses.subnet).collect()
         };
         let clashes = |subnet: Subnet| routes.iter().any(|route| route.overlaps(subnet));
         if record.addresses.as_ref().is_none_or(|addresses| clashes(addresses.subnet)) {
@@ -149,6 +149,7 @@ fn blank(name: &str, driver: Driver) -> NetworkRecord {
         internal: false,
         attachable: false,
         addresses: None,
+        ipv6: None,
         ipam_options: None,
         options: HashMap::new(),
         labels: HashMap::new(),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 use bollard_stubs::models::{self, ConfigReference, Ipam, IpamConfig, NetworkContainer};
@@ -43,8 +43,10 @@ pub struct NetworkRecord {
     pub driver: Driver,
     pub internal: bool,
     pub attachable: bool,
-    /// Only of the driver `bridge`.
+    /// IPv4; only of the driver `bridge`, and none where IPv6 is alone.
     pub addresses: Option<Addresses>,
+    #[serde(default)]
+    pub ipv6: Option<Addresses>,
     pub ipam_options: Option<HashMap<String, String>>,
     pub options: HashMap<String, String>,
     pub labels: HashMap<String, String>,
@@ -52,13 +54,13 @@ pub struct NetworkRecord {
     pub bridge: String,
 }
 
-/// The addresses of a network.
+/// The addresses of a network, of one family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addresses {
     pub subnet: Subnet,
     pub range: Option<Subnet>,
-    pub gateway: Ipv4Addr,
-    pub auxiliary: BTreeMap<String, Ipv4Addr>,
+    pub gateway: IpAddr,
+    pub auxiliary: BTreeMap<String, IpAddr>,
     /// The user chose the subnet, so containers may choose their addresses.
     pub by_user: bool,
 }
@@ -66,6 +68,11 @@ pub struct Addresses {
 impl NetworkRecord {
     pub fn is_predefined(&self) -> bool {
         is_predefined(&self.name)
+    }
+
+    /// IPv4 first.
+    pub fn families(&self) -> impl Iterator<Item = &Addresses> {
+        self.addresses.iter().chain(&self.ipv6)
     }
 
     /// Containers see each other; otherwise only the gateway.
@@ -88,7 +95,7 @@ impl NetworkRecord {
 
     /// Docker's shape, with who is on the network now.
     pub fn describe(&self, containers: HashMap<String, NetworkContainer>) -> models::Network {
-        let config = self.addresses.iter().map(|addresses| IpamConfig {
+        let config = self.families().map(|addresses| IpamConfig {
             subnet: Some(addresses.subnet.to_string()),
             ip_range: addresses.range.map(|range| range.to_string()),
             gateway: Some(addresses.gateway.to_string()),
@@ -101,8 +108,8 @@ impl NetworkRecord {
             created: Some(self.created.clone()),
             scope: Some("local".to_owned()),
             driver: Some(self.driver.name().to_owned()),
-            enable_ipv4: Some(true),
-            enable_ipv6: Some(false),
+            enable_ipv4: Some(self.ipv6.is_none() || self.addresses.is_some()),
+            enable_ipv6: Some(self.ipv6.is_some()),
             ipam: Some(Ipam {
                 driver: Some("default".to_owned()),
                 config: Some(config.collect()),

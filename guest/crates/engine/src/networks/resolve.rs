@@ -86,8 +86,8 @@ pub fn hosts(
     gateway: Option<usize>,
     links: &[(String, String, Option<IpAddr>)],
 ) -> String {
-    let gateway = gateway.and_then(|at| reserved[at].record.addresses.as_ref());
-    let host_gateway = join.host_gateway.or(gateway.map(|addresses| addresses.gateway.into()));
+    let gateway = gateway.and_then(|at| reserved[at].record.families().next());
+    let host_gateway = join.host_gateway.or(gateway.map(|addresses| addresses.gateway));
     let extra: Vec<(IpAddr, String)> =
         join.extra_hosts.iter().filter_map(|entry| extra_host(entry, host_gateway)).collect();
     if join.mode == NetworkMode::Host {
@@ -105,7 +105,8 @@ pub fn hosts(
         "" => join.hostname.clone(),
         domain => format!("{0}.{domain} {0}", join.hostname),
     };
-    let addresses = reserved.iter().filter_map(|one| Some((IpAddr::from(one.endpoint.address?.0), own.clone())));
+    let addresses = reserved.iter().flat_map(|one| one.endpoint.addresses.iter());
+    let addresses = addresses.map(|(address, _)| (*address, own.clone()));
     let entries: Vec<_> = extra.iter().cloned().chain(friends).chain(linked).chain(addresses).collect();
     files::hosts(entries.iter().map(|(address, names)| (*address, names.as_str())))
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::Ipv4Addr,
+    net::IpAddr,
     sync::Arc,
     time::Instant,
 };
@@ -25,8 +25,8 @@ pub struct Table {
 /// A network and its endpoints.
 pub struct Live {
     pub record: NetworkRecord,
-    /// Only of the driver `bridge`.
-    pub pool: Option<Pool>,
+    /// Of each family that the network has.
+    pub pools: Vec<Pool>,
     /// Index of the bridge in the kernel; 0 when there is none.
     pub bridge: u32,
     /// By container id.
@@ -38,7 +38,8 @@ pub struct Live {
 pub struct Endpoint {
     pub id: String,
     pub container_name: String,
-    pub address: Option<(Ipv4Addr, u8)>,
+    /// With their prefixes; IPv4 first.
+    pub addresses: Vec<(IpAddr, u8)>,
     pub mac: Option<Mac>,
     /// Name in the sandbox; empty for `host` and `none`.
     pub interface: String,
@@ -64,16 +65,23 @@ pub struct Member {
 
 impl Live {
     pub fn new(record: NetworkRecord) -> Self {
-        let pool = record.addresses.as_ref().map(fresh_pool);
-        Self { record, pool, bridge: 0, endpoints: HashMap::new() }
+        let pools = record.families().map(fresh_pool).collect();
+        Self { record, pools, bridge: 0, endpoints: HashMap::new() }
     }
 
     pub fn release(&mut self, container_id: &str) -> Option<Endpoint> {
         let endpoint = self.endpoints.remove(container_id)?;
-        if let (Some(pool), Some((address, _))) = (&mut self.pool, endpoint.address) {
-            pool.release(address, Instant::now());
-        }
+        self.give_back(&endpoint.addresses);
         Some(endpoint)
+    }
+
+    pub fn give_back(&mut self, addresses: &[(IpAddr, u8)]) {
+        for (address, _) in addresses {
+            // Why all pools: one that does not know the address lets it be.
+            self.pools.iter_mut().filter(|pool| pool.subnet().contains(*address)).for_each(|pool| {
+                pool.release(*address, Instant::now());
+            });
+        }
     }
 
     pub fn containers(&self) -> HashMap<String, NetworkContainer> {
@@ -92,13 +100,23 @@ fn fresh_pool(addresses: &Addresses) -> Pool {
 }
 
 impl Endpoint {
+    /// The address of one family, with its prefix.
+    pub fn of_family(&self, is_ipv6: bool) -> Option<(IpAddr, u8)> {
+        self.addresses.iter().find(|(address, _)| address.is_ipv6() == is_ipv6).copied()
+    }
+
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|(own, _)| *own == address)
+    }
+
     fn describe(&self) -> NetworkContainer {
+        let shown = |is_ipv6| self.of_family(is_ipv6).map(|(ip, prefix)| format!("{ip}/{prefix}")).unwrap_or_default();
         NetworkContainer {
             name: Some(self.container_name.clone()),
             endpoint_id: Some(self.id.clone()),
             mac_address: Some(self.mac.map(|mac| mac.to_string()).unwrap_or_default()),
-            ipv4_address: Some(self.address.map(|(ip, prefix)| format!("{ip}/{prefix}")).unwrap_or_default()),
-            ipv6_address: Some(String::new()),
+            ipv4_address: Some(shown(false)),
+            ipv6_address: Some(shown(true)),
         }
     }
 }

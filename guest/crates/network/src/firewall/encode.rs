@@ -5,12 +5,15 @@
 //! each. Integers in attributes are big-endian, data in registers is as in the packet (or host order for `ct` and `meta`).
 //! Source: include/uapi/linux/netfilter/{nf_tables,nfnetlink}.h.
 
-use std::{io, net::Ipv4Addr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use crate::{
     netlink::{
         Netlink,
-        message::{ACK, APPEND, CREATE, EXCLUSIVE, Message},
+        message::{ACK, APPEND, CREATE, EXCLUSIVE, Message, attributes, text},
     },
     subnet::Subnet,
 };
@@ -21,13 +24,19 @@ const BATCH_END: u16 = 0x11;
 const NEWTABLE: u16 = SUBSYSTEM << 8;
 const DELTABLE: u16 = (SUBSYSTEM << 8) | 2;
 const NEWCHAIN: u16 = (SUBSYSTEM << 8) | 3;
+const GETCHAIN: u16 = (SUBSYSTEM << 8) | 4;
 const NEWRULE: u16 = (SUBSYSTEM << 8) | 6;
+const NEWSET: u16 = (SUBSYSTEM << 8) | 9;
+const NEWELEMENT: u16 = (SUBSYSTEM << 8) | 12;
+const DELELEMENT: u16 = (SUBSYSTEM << 8) | 14;
 const NFPROTO_IPV4: u8 = 2;
+const NFPROTO_IPV6: u8 = 10;
 
 /// Address families of tables.
 pub const INET: u8 = 1;
 pub const IP: u8 = 2;
 
+pub const HOOK_PREROUTING: u32 = 0;
 pub const HOOK_FORWARD: u32 = 2;
 pub const HOOK_OUTPUT: u32 = 3;
 pub const HOOK_POSTROUTING: u32 = 4;
@@ -40,6 +49,14 @@ const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
 const EQUAL: u32 = 0;
 const UNEQUAL: u32 = 1;
+/// `NFT_SET_MAP`.
+const MAP: u32 = 8;
+/// The first of the registers of 4 bytes each, in which keys and values of several parts are put together.
+const REGISTER32: u32 = 8;
+/// `IPS_DST_NAT`: the destination of the connection was rewritten.
+const DESTINATION_CHANGED: u32 = 1 << 5;
+/// `RTN_LOCAL`.
+const LOCAL: u32 = 2;
 /// `NF_CT_STATE_BIT` of established and related.
 const ESTABLISHED_RELATED: u32 = 0b110;
 
@@ -97,6 +114,39 @@ impl Batch {
         });
     }
 
+    /// A map from keys of `parts` 4-byte parts to an IPv4 address and a port. Rules of this transaction may name it.
+    pub fn map(&mut self, table: &str, map: &str, id: u32, parts: u32) {
+        self.push(NEWSET, CREATE, |m| {
+            // The types are for `nft` to print; the kernel knows lengths alone.
+            m.text(1, table).text(2, map).be32(3, MAP).be32(4, 0).be32(5, 4 * parts).be32(6, 0).be32(7, 8).be32(10, id)
+        });
+    }
+
+    pub fn add_elements(&mut self, table: &str, map: &str, elements: &[(Vec<u8>, [u8; 8])]) {
+        self.elements(NEWELEMENT, CREATE, table, map, elements);
+    }
+
+    /// The transaction fails when one of them is missing.
+    pub fn delete_elements(&mut self, table: &str, map: &str, elements: &[(Vec<u8>, [u8; 8])]) {
+        self.elements(DELELEMENT, 0, table, map, elements);
+    }
+
+    fn elements(&mut self, kind: u16, flags: u16, table: &str, map: &str, elements: &[(Vec<u8>, [u8; 8])]) {
+        // Why in pieces: a nested attribute's length has 16 bits.
+        for some in elements.chunks(512) {
+            self.push(kind, flags, |m| {
+                m.text(1, table).text(2, map).nested(3, |m| {
+                    some.iter().fold(m, |m, (key, value)| {
+                        m.nested(1, |m| {
+                            let m = m.nested(1, |m| m.attribute(1, key));
+                            if kind == NEWELEMENT { m.nested(2, |m| m.attribute(1, value)) } else { m }
+                        })
+                    })
+                })
+            });
+        }
+    }
+
     /// Hands the transaction to the kernel.
     pub fn commit(mut self, netlink: &mut Netlink) -> io::Result<()> {
         self.messages.push((0, Message::new(BATCH_END, 0, &header(0, SUBSYSTEM))));
@@ -110,6 +160,39 @@ fn header(family: u8, resource: u16) -> [u8; 4] {
     [family, 0, high, low]
 }
 
+/// A chain that sees forwarded packets and drops what its rules do not let pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DroppingChain {
+    pub table: String,
+    pub chain: String,
+}
+
+/// Everybody's chains of that kind.
+pub fn dropping_forward_chains(netlink: &mut Netlink) -> io::Result<Vec<DroppingChain>> {
+    let mut found = Vec::new();
+    netlink.dump(GETCHAIN, &header(0, 0), |_, payload| {
+        let (mut chain, mut hook, mut policy) =
+            (DroppingChain { table: String::new(), chain: String::new() }, None, None);
+        for (kind, value) in attributes(payload.get(4..).unwrap_or_default()) {
+            match kind & 0x3fff {
+                1 => chain.table = text(value),
+                3 => chain.chain = text(value),
+                4 => hook = attributes(value).find(|(kind, _)| *kind == 1).and_then(|(_, value)| be32(value)),
+                5 => policy = be32(value),
+                _ => {}
+            }
+        }
+        if hook == Some(HOOK_FORWARD) && policy == Some(DROP) {
+            found.push(chain);
+        }
+    })?;
+    Ok(found)
+}
+
+fn be32(value: &[u8]) -> Option<u32> {
+    value.get(..4)?.try_into().ok().map(u32::from_be_bytes)
+}
+
 /// What a rule is made of, a step above the kernel's expressions.
 #[derive(Clone, Debug)]
 pub enum Expression {
@@ -121,6 +204,18 @@ pub enum Expression {
     /// The transport protocol and the port it goes to.
     DestinationPort(u8, u16),
     EstablishedOrRelated,
+    /// The packet belongs to a connection whose destination some rule has rewritten.
+    DestinationChanged,
+    /// An IPv4 packet of that transport protocol.
+    Ipv4(u8),
+    /// The packet is for an address of this machine.
+    ToThisMachine,
+    /// Rewrites the destination to what the map of that name and id has for the packet's port, or for its address and port.
+    DestinationFrom {
+        map: &'static str,
+        id: u32,
+        by_address: bool,
+    },
     Masquerade,
     Redirect(Ipv4Addr, u16),
     Accept,
@@ -139,9 +234,10 @@ impl Expression {
             Self::Input(link, is) => compare(meta(m, 6), is, &link_name(&link)),
             Self::Output(link, is) => compare(meta(m, 7), is, &link_name(&link)),
             Self::SourceIn(subnet) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(subnet.prefix())).unwrap_or(0).to_be_bytes();
-                let m = compare(meta(m, 15), Is::This, &[NFPROTO_IPV4]);
-                compare(masked(payload(m, 1, 12, 4), mask), Is::This, &subnet.address().octets())
+                let (family, offset) = if subnet.is_ipv6() { (NFPROTO_IPV6, 8) } else { (NFPROTO_IPV4, 12) };
+                let (address, mask) = (octets(subnet.address()), octets(subnet.mask()));
+                let m = compare(meta(m, 15), Is::This, &[family]);
+                compare(masked(payload(m, 1, offset, address.len() as u32), &mask), Is::This, &address)
             }
             Self::Destination(address) => compare(payload(m, 1, 16, 4), Is::This, &address.octets()),
             Self::DestinationPort(protocol, port) => {
@@ -150,7 +246,29 @@ impl Expression {
             }
             Self::EstablishedOrRelated => {
                 let m = expression(m, "ct", |m| m.be32(1, 1).be32(2, 0));
-                compare(masked(m, ESTABLISHED_RELATED.to_ne_bytes()), Is::Another, &[0; 4])
+                compare(masked(m, &ESTABLISHED_RELATED.to_ne_bytes()), Is::Another, &[0; 4])
+            }
+            Self::DestinationChanged => {
+                let m = expression(m, "ct", |m| m.be32(1, 1).be32(2, 2));
+                compare(masked(m, &DESTINATION_CHANGED.to_ne_bytes()), Is::Another, &[0; 4])
+            }
+            Self::Ipv4(protocol) => {
+                let m = compare(meta(m, 15), Is::This, &[NFPROTO_IPV4]);
+                compare(meta(m, 16), Is::This, &[protocol])
+            }
+            Self::ToThisMachine => {
+                let m = expression(m, "fib", |m| m.be32(1, 1).be32(2, 3).be32(3, 2));
+                compare(m, Is::This, &LOCAL.to_ne_bytes())
+            }
+            Self::DestinationFrom { map, id, by_address } => {
+                let key = REGISTER32;
+                let m = if by_address { load(m, key, 1, 16, 4) } else { m };
+                let m = load(m, key + u32::from(by_address), 2, 2, 2);
+                let value = key + 2;
+                let m = expression(m, "lookup", |m| m.text(1, map).be32(2, key).be32(3, value).be32(4, id));
+                expression(m, "nat", |m| {
+                    m.be32(1, 1).be32(2, u32::from(NFPROTO_IPV4)).be32(3, value).be32(5, value + 1)
+                })
             }
             Self::Masquerade => expression(m, "masq", |m| m),
             Self::Redirect(address, port) => {
@@ -181,13 +299,25 @@ fn meta(m: Message, key: u32) -> Message {
 }
 
 fn payload(m: Message, base: u32, offset: u32, len: u32) -> Message {
-    expression(m, "payload", |m| m.be32(1, 1).be32(2, base).be32(3, offset).be32(4, len))
+    load(m, 1, base, offset, len)
 }
 
-fn masked(m: Message, mask: [u8; 4]) -> Message {
+fn load(m: Message, register: u32, base: u32, offset: u32, len: u32) -> Message {
+    expression(m, "payload", |m| m.be32(1, register).be32(2, base).be32(3, offset).be32(4, len))
+}
+
+fn masked(m: Message, mask: &[u8]) -> Message {
     expression(m, "bitwise", |m| {
-        m.be32(1, 1).be32(2, 1).be32(3, 4).nested(4, |m| m.attribute(1, &mask)).nested(5, |m| m.attribute(1, &[0; 4]))
+        let m = m.be32(1, 1).be32(2, 1).be32(3, mask.len() as u32);
+        m.nested(4, |m| m.attribute(1, mask)).nested(5, |m| m.attribute(1, &vec![0; mask.len()]))
     })
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
 }
 
 fn compare(m: Message, is: Is, value: &[u8]) -> Message {

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | from a network to the outside | leaves under the host's address, unless the network is internal |
 //! | answers to it | pass |
-//! | into a network from anywhere else, other networks included | dropped; published ports do not come this way |
+//! | from outside to a published port | natively: the kernel rewrites the destination, so the container sees who asks |
+//! | into a network from anywhere else, other networks included | dropped; ports that were published aside |
 //! | between containers of one network | never routed, so no rule sees it; ports of the bridge are isolated instead |
 //! | between the host and a network | not forwarded, so no rule sees it |
 
@@ -12,9 +13,11 @@ mod encode;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+pub use encode::DroppingChain;
+
 use encode::{
-    Batch, Expression, HOOK_FORWARD, HOOK_OUTPUT, HOOK_POSTROUTING, INET, IP, Is, PRIORITY_DNAT, PRIORITY_FILTER,
-    PRIORITY_SNAT,
+    Batch, Expression, HOOK_FORWARD, HOOK_OUTPUT, HOOK_POSTROUTING, HOOK_PREROUTING, INET, IP, Is, PRIORITY_DNAT,
+    PRIORITY_FILTER, PRIORITY_SNAT,
 };
 
 use crate::{
@@ -30,20 +33,39 @@ const UDP: u8 = 17;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bridge {
     pub name: String,
-    pub subnet: Subnet,
+    pub subnets: Vec<Subnet>,
     /// Nothing leaves.
     pub internal: bool,
     /// What leaves does so under the host's address.
     pub masquerade: bool,
 }
 
-/// Writes the table `inet <table>` anew.
-pub fn apply(table: &str, bridges: &[Bridge]) -> Result<()> {
+/// A TCP port of this machine that leads into a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Only what comes to this address; none: to any of the machine's.
+    pub address: Option<Ipv4Addr>,
+    pub port: u16,
+    pub target: SocketAddrV4,
+}
+
+/// The maps of published ports: those of any address, and those of a particular one.
+const ANY_ADDRESS: (&str, u32) = ("ports", 1);
+const ONE_ADDRESS: (&str, u32) = ("address-ports", 2);
+
+/// Writes the table `inet <table>` anew. `ports`: published ports that the kernel forwards by itself; none: it forwards none,
+/// and connections reach whoever listens on this machine.
+///
+/// Packets that come out of a network of ours are left to that listener, who is not bound by the isolation of networks.
+pub fn apply(table: &str, bridges: &[Bridge], ports: Option<&[Forward]>) -> Result<()> {
     let mut batch = Batch::new(INET);
     batch.fresh_table(table);
     batch.chain(table, "forward", "filter", HOOK_FORWARD, PRIORITY_FILTER);
     batch.chain(table, "postrouting", "nat", HOOK_POSTROUTING, PRIORITY_SNAT);
     batch.rule(table, "forward", vec![Expression::EstablishedOrRelated, Expression::Accept]);
+    if let Some(ports) = ports {
+        forward_ports(&mut batch, table, bridges, ports);
+    }
     for bridge in bridges {
         let (into, out_of) = (
             [Expression::Output(bridge.name.clone(), Is::This), Expression::Input(bridge.name.clone(), Is::Another)],
@@ -53,9 +75,9 @@ pub fn apply(table: &str, bridges: &[Bridge]) -> Result<()> {
         if bridge.internal {
             batch.rule(table, "forward", [out_of.to_vec(), vec![Expression::Drop]].concat());
         }
-        if bridge.masquerade {
+        for subnet in bridge.subnets.iter().filter(|_| bridge.masquerade) {
             let leaves = vec![
-                Expression::SourceIn(bridge.subnet),
+                Expression::SourceIn(*subnet),
                 Expression::Output(bridge.name.clone(), Is::Another),
                 Expression::Masquerade,
             ];
@@ -63,6 +85,66 @@ pub fn apply(table: &str, bridges: &[Bridge]) -> Result<()> {
         }
     }
     commit(batch, table)
+}
+
+fn forward_ports(batch: &mut Batch, table: &str, bridges: &[Bridge], ports: &[Forward]) {
+    batch.chain(table, "prerouting", "nat", HOOK_PREROUTING, PRIORITY_DNAT);
+    batch.map(table, ANY_ADDRESS.0, ANY_ADDRESS.1, 1);
+    batch.map(table, ONE_ADDRESS.0, ONE_ADDRESS.1, 2);
+    batch.rule(table, "forward", vec![Expression::DestinationChanged, Expression::Accept]);
+    for bridge in bridges {
+        batch.rule(table, "prerouting", vec![Expression::Input(bridge.name.clone(), Is::This), Expression::Accept]);
+    }
+    for ((map, id), by_address) in [(ONE_ADDRESS, true), (ANY_ADDRESS, false)] {
+        let rewrite = Expression::DestinationFrom { map, id, by_address };
+        batch.rule(table, "prerouting", vec![Expression::Ipv4(TCP), Expression::ToThisMachine, rewrite]);
+    }
+    elements(ports, |map, elements| batch.add_elements(table, map, elements));
+}
+
+/// Adds ports to those of [`apply`].
+pub fn open_ports(table: &str, ports: &[Forward]) -> Result<()> {
+    let mut batch = Batch::new(INET);
+    elements(ports, |map, elements| batch.add_elements(table, map, elements));
+    commit(batch, table)
+}
+
+/// Takes ports away that are in the table.
+pub fn close_ports(table: &str, ports: &[Forward]) -> Result<()> {
+    let mut batch = Batch::new(INET);
+    elements(ports, |map, elements| batch.delete_elements(table, map, elements));
+    commit(batch, table)
+}
+
+/// The elements of both maps. Every part of a key or value fills 4 bytes.
+fn elements(ports: &[Forward], mut each: impl FnMut(&str, &[(Vec<u8>, [u8; 8])])) {
+    let part = |port: u16| {
+        let [high, low] = port.to_be_bytes();
+        [high, low, 0, 0]
+    };
+    for ((map, _), of_one) in [(ANY_ADDRESS, false), (ONE_ADDRESS, true)] {
+        let wanted = ports.iter().filter(|port| port.address.is_some() == of_one);
+        let elements = wanted.map(|port| {
+            let mut key = port.address.map(|address| address.octets().to_vec()).unwrap_or_default();
+            key.extend(part(port.port));
+            let mut value = [0; 8];
+            value[..4].copy_from_slice(&port.target.ip().octets());
+            value[4..].copy_from_slice(&part(port.target.port()));
+            (key, value)
+        });
+        let elements: Vec<_> = elements.collect();
+        if !elements.is_empty() {
+            each(map, &elements);
+        }
+    }
+}
+
+/// Chains of others that drop forwarded packets unless told otherwise: what comes to or from a container then needs a rule of
+/// theirs.
+pub fn foreign_drops(own: impl Fn(&str) -> bool) -> Result<Vec<DroppingChain>> {
+    let listed = Netlink::netfilter().and_then(|mut netlink| encode::dropping_forward_chains(&mut netlink));
+    let chains = listed.context(|| "list nftables chains".to_owned())?;
+    Ok(chains.into_iter().filter(|chain| !own(&chain.table)).collect())
 }
 
 /// Removes the table; an absent one is fine.

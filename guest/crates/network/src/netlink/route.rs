@@ -61,16 +61,18 @@ impl Netlink {
         self.request(message.u32(RTA_OIF, index))
     }
 
-    /// IPv4 destinations that are routed somewhere (the default route aside), with the link they go through.
+    /// Destinations that are routed somewhere (default routes and link-local ones aside), with the link they go through.
     pub fn routes(&mut self) -> io::Result<Vec<(Subnet, u32)>> {
-        let mut body = [0; ROUTE_BYTES];
-        body[0] = AF_INET;
         let mut routes = Vec::new();
-        self.dump(RTM_GETROUTE, &body, |kind, payload| {
-            if kind == RTM_NEWROUTE {
-                routes.extend(parse(payload));
-            }
-        })?;
+        for family in [AF_INET, AF_INET6] {
+            let mut body = [0; ROUTE_BYTES];
+            body[0] = family;
+            self.dump(RTM_GETROUTE, &body, |kind, payload| {
+                if kind == RTM_NEWROUTE {
+                    routes.extend(parse(payload));
+                }
+            })?;
+        }
         Ok(routes)
     }
 }
@@ -83,10 +85,19 @@ fn parse(payload: &[u8]) -> Option<(Subnet, u32)> {
     let (mut destination, mut link) = (None, 0);
     for (kind, value) in attributes(payload.get(ROUTE_BYTES..)?) {
         match kind {
-            RTA_DST => destination = <[u8; 4]>::try_from(value).ok(),
+            RTA_DST => destination = address(value),
             RTA_OIF => link = super::message::word(value, 0)?,
             _ => {}
         }
     }
-    Some((Subnet::new(destination?.into(), prefix)?, link))
+    let subnet = Subnet::new(destination?, prefix)?;
+    let is_link_local = matches!(subnet.address(), IpAddr::V6(address) if address.is_unicast_link_local());
+    (!is_link_local).then_some((subnet, link))
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from),
+        _ => <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from),
+    }
 }

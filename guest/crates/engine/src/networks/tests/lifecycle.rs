@@ -246,7 +246,7 @@ fn engines_share_a_kernel_and_the_refuse_of_dead_ones_goes() {
         netlink.create_bridge("cb-dead", [2, 0, 0, 0, 0, 7], 1500).unwrap();
         let dead = netlink.link("cb-dead").unwrap().unwrap();
         netlink.set_alias(dead.index, "cubby/feedbeef-1/0123/1.7").unwrap();
-        let table = cubby_network::firewall::apply("cubby-feedbeef", &[]);
+        let table = cubby_network::firewall::apply("cubby-feedbeef", &[], None);
         table.unwrap();
         let third = open(dir.path().join("third.db"), &users, "third").await;
         let links = link_names();

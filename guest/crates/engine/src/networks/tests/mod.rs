@@ -152,7 +152,10 @@ impl Joined {
     }
 
     fn ip(&self) -> Ipv4Addr {
-        self.address.unwrap()
+        match self.address.unwrap() {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(address) => panic!("{address} is IPv6"),
+        }
     }
 
     /// Whether a server of ours in `self` is reached from `other` at `address`.
