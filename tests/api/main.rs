@@ -18,6 +18,7 @@ mod lifecycle;
 mod logs;
 mod networks;
 mod options;
+mod ports;
 mod registry;
 mod requests;
 mod restarts;

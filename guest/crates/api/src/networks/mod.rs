@@ -1,5 +1,7 @@
 //! `/networks/…`. Source: API 1.50 `Network*`.
 
+mod ports;
+
 use std::sync::Arc;
 
 use axum::{
@@ -28,6 +30,7 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/networks/{id}", get(inspect).delete(remove))
         .route("/networks/{id}/connect", post(connect))
         .route("/networks/{id}/disconnect", post(disconnect))
+        .route("/cubby/containers/{id}/ports", get(ports::check))
 }
 
 async fn list(State(engine): State<Arc<Engine>>, query: Query) -> Result<Json<Vec<Network>>, ApiError> {

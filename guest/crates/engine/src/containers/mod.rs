@@ -38,6 +38,7 @@ mod neighbours;
 mod netfiles;
 mod oom;
 mod pause;
+mod port_check;
 mod ports;
 mod propagation;
 mod prune;
@@ -70,14 +71,15 @@ use std::{
 use cubby_runtime::{Runtime, cgroup::Cgroups};
 
 pub use archive::{ArchiveRead, ArchiveWrite, PathStat};
-pub use directory::{DirectoryEntry, DirectoryListing};
 pub use attach::{AttachOptions, Attached};
 pub use changes::Change;
 pub use container::Container;
+pub use directory::{DirectoryEntry, DirectoryListing};
 pub use export::Export;
 pub use kill::Signal;
 pub use list::{ListOptions, Summary};
 pub use logs::{LogsOptions, LogsStream};
+pub use port_check::PortReport;
 pub use prune::Pruned;
 pub use remove::RemoveOptions;
 pub use stats::StatsStream;
