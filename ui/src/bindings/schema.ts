@@ -274,7 +274,7 @@ export type ImageLayer = {
  */
 id: string | null, command: string, size_bytes: number, created_unix_ms: number, comment: string, 
 /**
- * The largest files that it adds, where the engine tells.
+ * What it changes, in the order of the paths and not all of it when that is much, where the engine tells.
  */
 files: Array<LayerFile>, 
 /**

@@ -74,7 +74,8 @@ pub fn size(dirs: &Dirs, usual: Size) -> Size {
     let choose = |variable: &str, chosen: Option<u32>| chosen.filter(|_| !by_variable(variable));
     Size {
         cpus: choose("CUBBY_CPUS", chosen.cpus).unwrap_or(usual.cpus).max(1),
-        memory_mib: choose("CUBBY_MEMORY_MIB", chosen.memory_mib).map_or(usual.memory_mib, |mib| mib.max(LEAST_MEMORY_MIB)),
+        memory_mib: choose("CUBBY_MEMORY_MIB", chosen.memory_mib)
+            .map_or(usual.memory_mib, |mib| mib.max(LEAST_MEMORY_MIB)),
         disk_bytes: choose("CUBBY_DISK_GIB", chosen.disk_gib)
             .map_or(usual.disk_bytes, |gib| u64::from(gib.max(LEAST_DISK_GIB)) << 30),
     }

@@ -96,7 +96,9 @@ pub(super) async fn call(inner: &Inner, command: EngineCommand) -> Result<Reply,
             if entry.name.trim().is_empty() {
                 return Err(AppError::failed("The engine needs a name", "any short text will do"));
             }
-            answers(&Endpoint::of(&entry)?).await.map_err(|detail| AppError::failed(format!("{} does not answer", entry.address), detail))?;
+            answers(&Endpoint::of(&entry)?)
+                .await
+                .map_err(|detail| AppError::failed(format!("{} does not answer", entry.address), detail))?;
             engines.others.retain(|known| known.name != entry.name);
             engines.others.push(entry);
         }
@@ -131,7 +133,8 @@ fn found() -> Vec<EngineEntry> {
         ("Docker (rootless)", format!("{runtime}/docker.sock")),
     ];
     let here = places.into_iter().filter(|(_, path)| path.starts_with('/') && std::path::Path::new(path).exists());
-    here.map(|(name, path)| EngineEntry { name: name.to_owned(), address: format!("unix://{path}"), tls: None }).collect()
+    here.map(|(name, path)| EngineEntry { name: name.to_owned(), address: format!("unix://{path}"), tls: None })
+        .collect()
 }
 
 /// Its version.

@@ -16,8 +16,8 @@ use super::{Inner, registries, transfer};
 use crate::engine::errors::app_error;
 use crate::engine::{layers, reference};
 use crate::schema::{
-    AppError, FileSource, ImageCommand, ImageFound, ImageRemoved, ImageReply, JobKind, PruneItem,
-    PrunePreview, StepState,
+    AppError, FileSource, ImageCommand, ImageFound, ImageRemoved, ImageReply, JobKind, PruneItem, PrunePreview,
+    StepState,
 };
 
 const SEARCH_LIMIT: i32 = 50;
@@ -48,13 +48,20 @@ pub(super) async fn call(inner: &Arc<Inner>, command: ImageCommand) -> Result<Im
         ImageCommand::Save { names, to } => {
             let subject = names.join(", ");
             let path = transfer::target(&inner.dirs, &to)?;
-            let bytes: u64 = inner.world.snapshot().images.iter().filter(|image| names.iter().any(|name| image.tags.contains(name) || image.id == *name)).map(|image| image.size_bytes).sum();
+            let bytes: u64 = inner
+                .world
+                .snapshot()
+                .images
+                .iter()
+                .filter(|image| names.iter().any(|name| image.tags.contains(name) || image.id == *name))
+                .map(|image| image.size_bytes)
+                .sum();
             let work = |progress| save(docker, names, path, bytes, progress);
             Ok(ImageReply::Job { id: jobs::begin(inner, JobKind::Save, &subject, work) })
         }
         ImageCommand::Load { from } => load(inner, docker, &from),
         ImageCommand::Layers { id } => {
-            let layers = layers::of(&docker, &id).await;
+            let layers = layers::of(&docker, &inner.endpoint(), &id).await;
             Ok(ImageReply::Layers { layers: layers.map_err(|err| app_error("Its layers could not be read", err))? })
         }
         ImageCommand::Search { term } => search(&docker, &term).await,
@@ -153,7 +160,9 @@ async fn prune(docker: &Docker, all: bool) -> Result<ImageReply, AppError> {
     let filters = std::collections::HashMap::from([("dangling", vec![if all { "false" } else { "true" }])]);
     let options = PruneImagesOptionsBuilder::default().filters(&filters).build();
     let pruned = docker.prune_images(Some(options)).await.map_err(|err| app_error("Nothing was removed", err))?;
-    Ok(ImageReply::Pruned { bytes: pruned.space_reclaimed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default() })
+    Ok(ImageReply::Pruned {
+        bytes: pruned.space_reclaimed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default(),
+    })
 }
 
 async fn save(
@@ -221,7 +230,12 @@ fn load(inner: &Arc<Inner>, docker: Docker, from: &FileSource) -> Result<ImageRe
             if let Some(error) = step.error {
                 return Err(AppError::failed(TITLE, error));
             }
-            loaded.extend(step.stream.as_deref().and_then(|text| text.strip_prefix("Loaded image: ")).map(|name| name.trim().to_owned()));
+            loaded.extend(
+                step.stream
+                    .as_deref()
+                    .and_then(|text| text.strip_prefix("Loaded image: "))
+                    .map(|name| name.trim().to_owned()),
+            );
         }
         Ok(loaded.join(", "))
     };
@@ -230,7 +244,8 @@ fn load(inner: &Arc<Inner>, docker: Docker, from: &FileSource) -> Result<ImageRe
 
 async fn search(docker: &Docker, term: &str) -> Result<ImageReply, AppError> {
     let options = SearchImagesOptionsBuilder::default().term(term.trim()).limit(SEARCH_LIMIT).build();
-    let found = docker.search_images(options).await.map_err(|err| app_error("The library could not be searched", err))?;
+    let found =
+        docker.search_images(options).await.map_err(|err| app_error("The library could not be searched", err))?;
     let row = |item: bollard::models::ImageSearchResponseItem| ImageFound {
         name: item.name.unwrap_or_default(),
         description: item.description.unwrap_or_default(),
@@ -239,4 +254,3 @@ async fn search(docker: &Docker, term: &str) -> Result<ImageReply, AppError> {
     };
     Ok(ImageReply::Found { found: found.into_iter().map(row).collect() })
 }
-

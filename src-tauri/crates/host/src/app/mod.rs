@@ -37,8 +37,8 @@ use tokio::task::JoinSet;
 
 use crate::daemon::{Client, ClientError};
 use crate::dirs::{Dirs, DirsError};
-use crate::engine::errors::app_error;
 use crate::engine::endpoint::Endpoint;
+use crate::engine::errors::app_error;
 use crate::engine::{files, logs, stats, terminal};
 use crate::schema::{
     AppError, Backend, Change, Command, MachinePhase, MachineState, OpenLogs, OpenTerminal, Reply, Stream, Terminal,

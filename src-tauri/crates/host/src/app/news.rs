@@ -145,9 +145,16 @@ mod tests {
     #[test]
     fn a_machine_that_falls_and_comes_back_is_told_twice() {
         let dirs = crate::dirs::Dirs { profile: "t".into(), state: "/s".into(), runtime: "/r".into() };
-        let machine = |phase| Event::Machine { machine: MachineState { phase, ..crate::supervisor::blank_state(&dirs) } };
+        let machine =
+            |phase| Event::Machine { machine: MachineState { phase, ..crate::supervisor::blank_state(&dirs) } };
         let mut reader = Reader::default();
-        let phases = [MachinePhase::Starting, MachinePhase::Running, MachinePhase::Failed, MachinePhase::Starting, MachinePhase::Running];
+        let phases = [
+            MachinePhase::Starting,
+            MachinePhase::Running,
+            MachinePhase::Failed,
+            MachinePhase::Starting,
+            MachinePhase::Running,
+        ];
         let told: Vec<_> = phases.into_iter().flat_map(|phase| reader.read(&machine(phase))).collect();
         assert_eq!(told, [NewsKind::MachineFailed { title: String::new() }, NewsKind::MachineRestarted]);
     }

@@ -43,7 +43,9 @@ pub(super) async fn call(inner: &Inner, command: RegistryCommand) -> Result<Repl
         RegistryCommand::Login { registry, user, secret } => {
             let registry = canonical(&registry);
             check(inner, &registry, &user, &secret).await?;
-            keep(&registry, &user, &secret).await.map_err(|err| AppError::failed("The login could not be kept", err))?;
+            keep(&registry, &user, &secret)
+                .await
+                .map_err(|err| AppError::failed("The login could not be kept", err))?;
         }
         RegistryCommand::Logout { registry } => {
             forget(&registry).await.map_err(|err| AppError::failed("The login could not be removed", err))?;
@@ -69,7 +71,8 @@ async fn check(inner: &Inner, registry: &str, user: &str, secret: &Secret) -> Re
     match answer {
         (200 | 204, _) => Ok(()),
         (_, text) => {
-            let message = serde_json::from_str::<Value>(&text).ok().and_then(|body| body["message"].as_str().map(str::to_owned));
+            let message =
+                serde_json::from_str::<Value>(&text).ok().and_then(|body| body["message"].as_str().map(str::to_owned));
             Err(AppError::failed(title, message.unwrap_or(text)))
         }
     }
@@ -90,7 +93,12 @@ pub(super) async fn credentials(registry: &str) -> Option<DockerCredentials> {
     Some(if user == TOKEN {
         DockerCredentials { identitytoken: Some(secret), serveraddress: server, ..DockerCredentials::default() }
     } else {
-        DockerCredentials { username: Some(user), password: Some(secret), serveraddress: server, ..DockerCredentials::default() }
+        DockerCredentials {
+            username: Some(user),
+            password: Some(secret),
+            serveraddress: server,
+            ..DockerCredentials::default()
+        }
     })
 }
 
@@ -119,7 +127,8 @@ async fn list() -> Result<Vec<Login>, String> {
         }
     }
     if let Some(name) = config.get("credsStore").and_then(Value::as_str).filter(|name| !name.is_empty()) {
-        let known: BTreeMap<String, String> = ask(name, "list", "").await.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let known: BTreeMap<String, String> =
+            ask(name, "list", "").await.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         for (registry, user) in known {
             let store = LoginStore::Helper { name: name.to_owned() };
             logins.insert(registry.clone(), Login { registry, user: shown(user), store });
@@ -227,7 +236,8 @@ mod tests {
         let entry = json!({ "auth": STANDARD.encode("ada:pa:ss") });
         assert_eq!(of_file(&entry), Some(("ada".into(), "pa:ss".into())));
         assert_eq!(of_file(&json!({})), None);
-        let command = RegistryCommand::Login { registry: "r".into(), user: "u".into(), secret: Secret("hidden".into()) };
+        let command =
+            RegistryCommand::Login { registry: "r".into(), user: "u".into(), secret: Secret("hidden".into()) };
         assert!(!format!("{command:?}").contains("hidden"));
     }
 

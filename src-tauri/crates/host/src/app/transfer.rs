@@ -66,14 +66,16 @@ pub(super) fn target(dirs: &crate::dirs::Dirs, to: &FileTarget) -> Result<PathBu
             let directory = super::downloads::directory(dirs);
             std::fs::create_dir_all(&directory)
                 .map_err(|err| AppError::failed("There is no folder for downloads", err.to_string()))?;
-            let name: String = name.chars().map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { '-' } else { c }).collect();
+            let name: String =
+                name.chars().map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { '-' } else { c }).collect();
             Ok(free_name(&directory, name.trim_start_matches('.')))
         }
     }
 }
 
 fn free_name(directory: &Path, name: &str) -> PathBuf {
-    let (stem, extension) = name.split_once('.').map_or((name, String::new()), |(stem, rest)| (stem, format!(".{rest}")));
+    let (stem, extension) =
+        name.split_once('.').map_or((name, String::new()), |(stem, rest)| (stem, format!(".{rest}")));
     (0..1000)
         .map(|n| if n == 0 { directory.join(name) } else { directory.join(format!("{stem} ({n}){extension}")) })
         .find(|path| !path.exists())

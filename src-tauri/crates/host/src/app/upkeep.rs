@@ -57,12 +57,18 @@ pub(super) async fn call(inner: &Inner, command: UpkeepCommand) -> Result<Upkeep
 
 async fn current(inner: &Inner) -> MachineSettings {
     let dirs = inner.dirs.clone();
-    let folders = tokio::task::spawn_blocking(move || shares::folders(&dirs).iter().map(|path| path.display().to_string()).collect());
+    let folders = tokio::task::spawn_blocking(move || {
+        shares::folders(&dirs).iter().map(|path| path.display().to_string()).collect()
+    });
     let usual = Size::of_host();
     let gib = |bytes: u64| u32::try_from(bytes >> 30).unwrap_or(u32::MAX);
     MachineSettings {
         limits: settings::limits(&inner.dirs),
-        usual: Limits { cpus: Some(usual.cpus), memory_mib: Some(usual.memory_mib), disk_gib: Some(gib(usual.disk_bytes)) },
+        usual: Limits {
+            cpus: Some(usual.cpus),
+            memory_mib: Some(usual.memory_mib),
+            disk_gib: Some(gib(usual.disk_bytes)),
+        },
         host_cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         host_memory_mib: crate::hardware::host_memory_mib().unwrap_or_default(),
         shared_folders: folders.await.unwrap_or_default(),
@@ -116,7 +122,8 @@ async fn memory(inner: &Inner, docker: &Docker) -> Vec<UsageItem> {
         let sample = docker.stats(&row.id, Some(options)).boxed().next().await?.ok()?;
         let memory = sample.memory_stats?;
         // As `docker stats`: cache that can go at once is not counted. Source: docker/cli, calculateMemUsageUnixNoCache.
-        let cache = memory.stats.and_then(|stats| stats.get("inactive_file").or(stats.get("total_inactive_file")).copied());
+        let cache =
+            memory.stats.and_then(|stats| stats.get("inactive_file").or(stats.get("total_inactive_file")).copied());
         let bytes = memory.usage?.saturating_sub(cache.unwrap_or_default());
         Some(UsageItem { kind: UsageKind::Container, id: row.id, name: row.name, bytes })
     });

@@ -26,7 +26,8 @@ pub(super) async fn call(inner: &Inner, command: VolumeCommand) -> Result<Volume
                 labels: Some(labels.into_iter().collect()),
                 ..VolumeCreateOptions::default()
             };
-            let made = docker.create_volume(wanted).await.map_err(|err| app_error("The volume could not be made", err))?;
+            let made =
+                docker.create_volume(wanted).await.map_err(|err| app_error("The volume could not be made", err))?;
             Ok(VolumeReply::Volume { volume: stores::volume(made) })
         }
         VolumeCommand::Remove { name } => {
@@ -39,7 +40,8 @@ pub(super) async fn call(inner: &Inner, command: VolumeCommand) -> Result<Volume
             // `all` is what takes named ones along, since API 1.42.
             let filters = if all { HashMap::from([("all", vec!["true"])]) } else { HashMap::new() };
             let options = PruneVolumesOptionsBuilder::default().filters(&filters).build();
-            let pruned = docker.prune_volumes(Some(options)).await.map_err(|err| app_error("Nothing was removed", err))?;
+            let pruned =
+                docker.prune_volumes(Some(options)).await.map_err(|err| app_error("Nothing was removed", err))?;
             let bytes = pruned.space_reclaimed.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default();
             Ok(VolumeReply::Pruned { bytes })
         }
@@ -93,13 +95,17 @@ impl Window {
                 container.mounts.iter().any(|mount| mount.target.starts_with(&below))
             };
             let mut mounts = container.mounts.iter();
-            let mount = mounts.find(|mount| mount.kind == MountKind::Volume && mount.source == volume && !nested(&mount.target));
+            let mount = mounts
+                .find(|mount| mount.kind == MountKind::Volume && mount.source == volume && !nested(&mount.target));
             if let Some(mount) = mount {
                 return Ok(Self { container: container.id.clone(), target: mount.target.clone(), ours: false });
             }
         }
         let image = known.images.iter().min_by_key(|image| image.size_bytes).ok_or_else(|| {
-            AppError::failed(TITLE, "Docker shows files only through a container, and there is no image to make one of yet")
+            AppError::failed(
+                TITLE,
+                "Docker shows files only through a container, and there is no image to make one of yet",
+            )
         })?;
         let name = format!("{WINDOW_PREFIX}{:08x}", fastrand::u32(..));
         let target = "/cubby-look".to_owned();
@@ -136,7 +142,8 @@ impl Window {
 
 async fn sizes(docker: &Docker) -> Result<Vec<VolumeSize>, AppError> {
     // Everything at once: the client library cannot send a list of kinds.
-    let usage = docker.df(None::<DataUsageOptions>).await.map_err(|err| app_error("The sizes could not be read", err))?;
+    let usage =
+        docker.df(None::<DataUsageOptions>).await.map_err(|err| app_error("The sizes could not be read", err))?;
     let row = |volume: bollard::models::Volume| VolumeSize {
         name: volume.name,
         // -1: not known.

@@ -7,9 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use crate::engine::follow::Sink;
-use crate::schema::{
-    Change, Container, Engines, Event, Image, Job, MachineState, Network, News, Snapshot, Volume,
-};
+use crate::schema::{Change, Container, Engines, Event, Image, Job, MachineState, Network, News, Snapshot, Volume};
 
 /// Changes that a slow client may be behind before it has to take a snapshot.
 const BACKLOG: usize = 4096;

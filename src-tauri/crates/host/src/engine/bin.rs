@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum};
+use bollard::models::{ContainerSummaryStateEnum, ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum};
 use bollard::query_parameters::{
     InspectContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
     RenameContainerOptionsBuilder, StartContainerOptions, StopContainerOptions,
@@ -130,15 +130,7 @@ pub async fn take_out(docker: &Docker, id: &str) -> Result<ContainerRef, AppErro
     let Some(mark) = Mark::read(&current) else {
         return Ok(ContainerRef { id: id.to_owned(), name: current });
     };
-    let mut name = mark.name.clone();
-    let mut number = 2;
-    while let Err(err) = rename(docker, id, &name).await {
-        if !matches!(err, Error::DockerResponseServerError { status_code: 409, .. }) || number > 99 {
-            return Err(failed(err));
-        }
-        name = format!("{}-{number}", mark.name);
-        number += 1;
-    }
+    let name = give_name_back(docker, id, &mark.name).await.map_err(failed)?;
     if mark.restart != Restart::No {
         set_restart(docker, id, mark.restart).await.map_err(failed)?;
     }
@@ -149,17 +141,21 @@ pub async fn take_out(docker: &Docker, id: &str) -> Result<ContainerRef, AppErro
     Ok(ContainerRef { id: id.to_owned(), name })
 }
 
-/// Removes for good what is too old or too much; all of it when `everything`.
+/// Removes for good what is too old or too much; all of it when `everything`. What somebody started meanwhile (Compose finds
+/// containers by their labels, whatever they are called) is in use, and gets its name back instead.
 pub async fn sweep(docker: &Docker, everything: bool) -> Result<(), Error> {
     let options = ListContainersOptionsBuilder::default().all(true).build();
     let listed = docker.list_containers(Some(options)).await?;
-    let mut binned: Vec<_> = listed
-        .into_iter()
-        .filter_map(|row| {
-            let name = row.names.unwrap_or_default().into_iter().next()?;
-            Some((Mark::read(name.trim_start_matches('/'))?, row.id?))
-        })
-        .collect();
+    let mut binned = Vec::new();
+    for row in listed {
+        let name = row.names.unwrap_or_default().into_iter().next().unwrap_or_default();
+        let (Some(mark), Some(id)) = (Mark::read(name.trim_start_matches('/')), row.id) else { continue };
+        if row.state.is_some_and(in_use) {
+            give_name_back(docker, &id, &mark.name).await?;
+        } else {
+            binned.push((mark, id));
+        }
+    }
     // The newest first: what is left of the budget is theirs.
     binned.sort_by_key(|(mark, _)| std::cmp::Reverse(mark.at_unix_s));
     let oldest_unix_s = now_unix_s().saturating_sub(KEPT.as_secs());
@@ -180,6 +176,25 @@ pub async fn sweep(docker: &Docker, everything: bool) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn in_use(state: ContainerSummaryStateEnum) -> bool {
+    use ContainerSummaryStateEnum::{PAUSED, RESTARTING, RUNNING};
+    matches!(state, RUNNING | PAUSED | RESTARTING)
+}
+
+/// Its old name or, when that is taken, one like it; says which.
+async fn give_name_back(docker: &Docker, id: &str, wanted: &str) -> Result<String, Error> {
+    let mut name = wanted.to_owned();
+    let mut number = 2;
+    while let Err(err) = rename(docker, id, &name).await {
+        if !matches!(err, Error::DockerResponseServerError { status_code: 409, .. }) || number > 99 {
+            return Err(err);
+        }
+        name = format!("{wanted}-{number}");
+        number += 1;
+    }
+    Ok(name)
 }
 
 async fn remove(docker: &Docker, id: &str, volumes: bool) -> Result<(), Error> {

@@ -38,7 +38,8 @@ pub fn container(found: ContainerInspectResponse, known: Known) -> Container {
     Container {
         id: found.id.unwrap_or_default(),
         name: binned.as_ref().map_or(name, |binned| binned.name.clone()),
-        binned,
+        // Who started it takes it for one in use.
+        binned: binned.filter(|_| !runs),
         image: config.image.unwrap_or_default(),
         image_id: found.image.unwrap_or_default(),
         state,

@@ -39,7 +39,8 @@ impl Endpoint {
             return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(wrong()) };
         }
         let place = address.strip_prefix("tcp://").ok_or_else(wrong)?.trim_end_matches('/');
-        let port = place.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
+        let port =
+            place.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
         if port.is_some() { Ok(Self::Tcp(place.to_owned(), tls)) } else { Err(wrong()) }
     }
 
@@ -91,7 +92,8 @@ where
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|err| failed(&err))?;
     tokio::spawn(connection);
-    let request = Request::builder().method(method).uri(path).header("host", "engine").header("content-type", "application/json");
+    let request =
+        Request::builder().method(method).uri(path).header("host", "engine").header("content-type", "application/json");
     let request = request.body(Full::new(Bytes::from(body))).map_err(|err| failed(&err))?;
     let answer = sender.send_request(request).await.map_err(|err| failed(&err))?;
     let status = answer.status().as_u16();
@@ -105,9 +107,14 @@ mod tests {
 
     #[test]
     fn addresses_are_checked() {
-        assert_eq!(Endpoint::parse("unix:///run/docker.sock", None).unwrap(), Endpoint::Unix("/run/docker.sock".into()));
+        assert_eq!(
+            Endpoint::parse("unix:///run/docker.sock", None).unwrap(),
+            Endpoint::Unix("/run/docker.sock".into())
+        );
         assert_eq!(Endpoint::parse("tcp://box:2375/", None).unwrap(), Endpoint::Tcp("box:2375".into(), None));
-        for wrong in ["", "docker.sock", "unix://relative", "tcp://", "tcp://:1", "tcp://box", "tcp://box:99999", "ssh://a@b"] {
+        for wrong in
+            ["", "docker.sock", "unix://relative", "tcp://", "tcp://:1", "tcp://box", "tcp://box:99999", "ssh://a@b"]
+        {
             assert!(Endpoint::parse(wrong, None).is_err(), "{wrong}");
         }
     }

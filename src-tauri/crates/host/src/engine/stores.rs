@@ -89,7 +89,11 @@ fn members(found: HashMap<String, models::NetworkContainer>) -> Vec<Member> {
     let member = |(id, container): (String, models::NetworkContainer)| Member {
         id,
         name: container.name.unwrap_or_default().trim_start_matches('/').to_owned(),
-        address: container.ipv4_address.filter(|address| !address.is_empty()).or(container.ipv6_address).unwrap_or_default(),
+        address: container
+            .ipv4_address
+            .filter(|address| !address.is_empty())
+            .or(container.ipv6_address)
+            .unwrap_or_default(),
     };
     let mut members: Vec<_> = found.into_iter().map(member).collect();
     members.sort_by(|a, b| a.name.cmp(&b.name));

@@ -33,10 +33,16 @@ pub struct Engines {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EngineCommand {
     /// Remembers it after it answered once; replaces one of the same name.
-    Add { entry: EngineEntry },
-    Remove { name: String },
+    Add {
+        entry: EngineEntry,
+    },
+    Remove {
+        name: String,
+    },
     /// Absent: Cubby's own machine.
-    Choose { name: Option<String> },
+    Choose {
+        name: Option<String>,
+    },
     /// Docker sockets of other products that are on this computer and not on the list. → `engines`, `others` being those
     Find,
 }

@@ -64,7 +64,7 @@ pub struct ImageLayer {
     pub size_bytes: u64,
     pub created_unix_ms: u64,
     pub comment: String,
-    /// The largest files that it adds, where the engine tells.
+    /// What it changes, in the order of the paths and not all of it when that is much, where the engine tells.
     pub files: Vec<LayerFile>,
     /// How many there are in all.
     pub files_total: u64,

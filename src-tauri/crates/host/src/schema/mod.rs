@@ -27,9 +27,9 @@ mod machine;
 mod message;
 mod news;
 mod registry;
-mod store;
 mod run;
 mod stats;
+mod store;
 mod stream;
 mod upkeep;
 
@@ -49,13 +49,11 @@ pub use image::{
 pub use job::{FileSource, FileTarget, Job, JobCommand, JobKind, JobState, JobStep, StepState};
 pub use machine::{ContextStatus, Figures, MachinePhase, MachineState, Problem, Stage, StageName, StageStatus};
 pub use message::{ClientMessage, HostMessage};
-pub use run::{EnvVar, MountRequest, PortRequest, RunContainer};
-pub use stats::{ProcessTable, StatsSample};
 pub use news::{News, NewsKind};
 pub use registry::{Login, LoginStore, RegistryCommand, Secret};
-pub use store::{
-    Member, Network, NetworkCommand, NetworkReply, Volume, VolumeCommand, VolumeReply, VolumeSize,
-};
+pub use run::{EnvVar, MountRequest, PortRequest, RunContainer};
+pub use stats::{ProcessTable, StatsSample};
+pub use store::{Member, Network, NetworkCommand, NetworkReply, Volume, VolumeCommand, VolumeReply, VolumeSize};
 pub use stream::{LogChunk, LogLine, LogSource, OpenLogs, OpenTerminal, StreamItem, TerminalInput};
 pub use upkeep::{
     Check, CheckVerdict, Held, Limits, MachineSettings, UpkeepCommand, UpkeepReply, Usage, UsageItem, UsageKind,

@@ -9,14 +9,30 @@ use super::{JobKind, StopReason};
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NewsKind {
     /// It ended by itself, and not well.
-    ContainerDied { container: String, name: String, reason: StopReason },
-    ContainerUnhealthy { container: String, name: String },
+    ContainerDied {
+        container: String,
+        name: String,
+        reason: StopReason,
+    },
+    ContainerUnhealthy {
+        container: String,
+        name: String,
+    },
     /// It went away by itself and is back.
     MachineRestarted,
-    MachineFailed { title: String },
+    MachineFailed {
+        title: String,
+    },
     /// Long work ended.
-    JobDone { job: JobKind, subject: String },
-    JobFailed { job: JobKind, subject: String, detail: String },
+    JobDone {
+        job: JobKind,
+        subject: String,
+    },
+    JobFailed {
+        job: JobKind,
+        subject: String,
+        detail: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]

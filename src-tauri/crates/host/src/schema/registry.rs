@@ -36,6 +36,12 @@ impl std::fmt::Debug for Secret {
 pub enum RegistryCommand {
     List,
     /// The engine tries it before it is kept.
-    Login { registry: String, user: String, secret: Secret },
-    Logout { registry: String },
+    Login {
+        registry: String,
+        user: String,
+        secret: Secret,
+    },
+    Logout {
+        registry: String,
+    },
 }

@@ -86,10 +86,23 @@ pub enum VolumeReply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum NetworkCommand {
-    Create { name: String, subnet: Option<String>, internal: bool, ipv6: bool },
-    Remove { id: String },
-    Connect { id: String, container: String },
-    Disconnect { id: String, container: String },
+    Create {
+        name: String,
+        subnet: Option<String>,
+        internal: bool,
+        ipv6: bool,
+    },
+    Remove {
+        id: String,
+    },
+    Connect {
+        id: String,
+        container: String,
+    },
+    Disconnect {
+        id: String,
+        container: String,
+    },
     /// → `prune_preview`
     PrunePreview,
     /// → `pruned`

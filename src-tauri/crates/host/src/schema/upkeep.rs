@@ -101,10 +101,21 @@ pub enum UpkeepCommand {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum UpkeepReply {
-    Settings { settings: MachineSettings },
-    Checks { checks: Vec<Check> },
-    Usage { usage: Usage },
+    Settings {
+        settings: MachineSettings,
+    },
+    Checks {
+        checks: Vec<Check>,
+    },
+    Usage {
+        usage: Usage,
+    },
     /// What the machine held of this computer's, before and after.
-    GaveBack { before: Held, after: Held },
-    Saved { place: String },
+    GaveBack {
+        before: Held,
+        after: Held,
+    },
+    Saved {
+        place: String,
+    },
 }
