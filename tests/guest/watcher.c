@@ -1,6 +1,12 @@
-/* Prints the inotify events of a directory, as inotifywait would: one "NAMES file" a line. Built statically by the test. */
+/* What busybox lacks, built statically by the test.
+   watcher DIRECTORY prints its inotify events as inotifywait would: one "NAMES file" a line.
+   watcher lock FILE  takes a lock twice, which must fail once, and writes through a shared mapping. */
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static const struct { unsigned bit; const char *name; } NAMES[] = {
@@ -9,7 +15,17 @@ static const struct { unsigned bit; const char *name; } NAMES[] = {
     {IN_ATTRIB, "ATTRIB"},         {IN_Q_OVERFLOW, "OVERFLOW"},   {IN_ISDIR, "ISDIR"},
 };
 
+static int lock_and_map(const char *path) {
+    int one = open(path, O_RDWR | O_CREAT, 0644), two = open(path, O_RDWR);
+    if (flock(one, LOCK_EX | LOCK_NB) != 0 || flock(two, LOCK_EX | LOCK_NB) == 0 || ftruncate(one, 4096) != 0) return 3;
+    char *map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, one, 0);
+    if (map == MAP_FAILED) return 4;
+    strcpy(map, "mapped");
+    return munmap(map, 4096) == 0 && fsync(one) == 0 ? 0 : 5;
+}
+
 int main(int argc, char **argv) {
+    if (argc == 3) return lock_and_map(argv[2]);
     char buffer[65536];
     unsigned wanted = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE | IN_MOVE | IN_ATTRIB;
     int fd = inotify_init();

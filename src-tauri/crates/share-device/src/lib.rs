@@ -8,6 +8,7 @@
 //! | module | |
 //! |---|---|
 //! | [`folders`] | which folders, and the tree that leads to them |
+//! | [`paths`] | where a folder lies in the guest |
 //! | `abi`, `chain`, `iov` | FUSE's structures; requests and files over guest memory |
 //! | `server` | requests to operations |
 //! | `fs` | operations, confined; ownership; replay |
@@ -17,6 +18,7 @@
 //! Not here: DAX, locks (the guest's kernel keeps them), POSIX ACLs. docs/adr in this part has the reasons.
 
 pub mod folders;
+pub mod paths;
 
 #[cfg(target_os = "linux")]
 mod abi;

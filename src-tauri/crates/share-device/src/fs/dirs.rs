@@ -115,11 +115,8 @@ impl Fs {
             let is_dots = matches!(name.as_bytes(), b"." | b"..");
             let mut out = EntryOut::default();
             if listing.plus && !is_dots {
-                match self.enter(dir, name) {
-                    Ok(entry) => out = entry.out(),
-                    // Gone since, or too many: the guest looks it up itself if it wants to know.
-                    Err(_) => {}
-                }
+                // Gone since, or too many: the guest looks it up itself if it wants to know.
+                out = self.enter(dir, name).map_or(out, |entry| entry.out());
             }
             listing.push(name, entry.ino(), entry.file_type(), entry.next_entry_cookie(), &out);
             at = entry.next_entry_cookie();

@@ -52,7 +52,7 @@ fn others_changes_are_told_with_both_names_and_our_own_are_not() {
 fn cut_events_are_no_events() {
     let mut short: &[u8] = &[24, 0, 0, 0, 3];
     assert!(next_event(&mut short).is_none());
-    let mut event = vec![0; 30];
+    let mut event = [0; 30];
     event[0] = 30;
     let mut events = &event[..];
     let found = next_event(&mut events).unwrap();
