@@ -3,6 +3,7 @@
 //! The registries run on this machine; the engine reaches them from wherever it is.
 
 mod cut;
+mod elsewhere;
 mod names;
 mod secured;
 
@@ -43,14 +44,21 @@ fn plain(engine: &Engine) -> (Registry, String) {
 
 /// Adds an insecure registry to the engine's settings.
 fn allow_plain(engine: &Engine, address: &str) {
+    change_settings(engine, |stored| {
+        stored["insecure-registries"].as_array_mut().expect("a list").push(json!(address));
+    });
+    let info = send(engine, "GET", "/info", None).json();
+    assert_eq!(info["RegistryConfig"]["IndexConfigs"][address]["Secure"], json!(false), "{info}");
+}
+
+/// One case at a time reads, changes and writes what is stored about registries.
+fn change_settings(engine: &Engine, change: impl FnOnce(&mut Value)) {
     static SETTINGS: Mutex<()> = Mutex::new(());
     let _turn = SETTINGS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut stored = send(engine, "GET", "/cubby/registries", None).json()["stored"].clone();
-    stored["insecure-registries"].as_array_mut().expect("a list").push(json!(address));
+    change(&mut stored);
     let reply = send(engine, "PUT", "/cubby/registries", Some(&stored));
     assert_eq!(reply.status, 200, "{reply:?}");
-    let info = send(engine, "GET", "/info", None).json();
-    assert_eq!(info["RegistryConfig"]["IndexConfigs"][address]["Secure"], json!(false), "{info}");
 }
 
 /// The docker CLI with a configuration of the case's own: logins of others are not its.
