@@ -21,13 +21,28 @@ pub const MAX_CHANGES: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Change {
-    Created { path: String, what: Kind },
-    Modified { path: String },
-    Attributes { path: String },
+    Created {
+        path: String,
+        what: Kind,
+    },
+    Modified {
+        path: String,
+    },
+    Attributes {
+        path: String,
+    },
     /// A file that was open for writing was closed.
-    Written { path: String },
-    Removed { path: String, directory: bool },
-    Moved { from: String, to: String },
+    Written {
+        path: String,
+    },
+    Removed {
+        path: String,
+        directory: bool,
+    },
+    Moved {
+        from: String,
+        to: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

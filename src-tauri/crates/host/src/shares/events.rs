@@ -68,9 +68,10 @@ async fn serve(shares: &Shares, mut stream: BoxStream) -> io::Result<()> {
             tell(&mut stream, ToGuest::Lost).await?;
         }
         let (of, waiting) = (shares.clone(), std::mem::take(&mut events));
-        let steps = tokio::task::spawn_blocking(move || waiting.iter().flat_map(|seen: &Seen| of.steps(seen)).collect())
-            .await
-            .map_err(io::Error::other)?;
+        let steps =
+            tokio::task::spawn_blocking(move || waiting.iter().flat_map(|seen: &Seen| of.steps(seen)).collect())
+                .await
+                .map_err(io::Error::other)?;
         for batch in batches(steps) {
             repeat(shares, &mut stream, &batch).await?;
         }
@@ -109,7 +110,9 @@ fn batches(steps: Vec<Step>) -> Vec<Vec<Step>> {
     let mut batches: Vec<Vec<Step>> = Vec::new();
     for step in steps {
         match batches.last_mut() {
-            Some(last) if last.len() < MAX_CHANGES && !last.iter().any(|other| other.conflicts(&step)) => last.push(step),
+            Some(last) if last.len() < MAX_CHANGES && !last.iter().any(|other| other.conflicts(&step)) => {
+                last.push(step)
+            }
             _ => batches.push(vec![step]),
         }
     }
