@@ -15,7 +15,7 @@ use crate::link::Link;
 impl Task {
     /// `Some` when the machine cannot be had back.
     pub(super) async fn fall_asleep(&mut self, on: &mut On) -> Option<End> {
-        let Some(sleep) = self.config.sleep else { return None };
+        let sleep = self.config.sleep?;
         // Somebody may have come since.
         if on.activity.quiet_for() < sleep.after {
             return None;
