@@ -2,7 +2,7 @@
 
 import { Channel, invoke } from "@tauri-apps/api/core";
 import type { ClientMessage, HostMessage } from "../bindings/schema";
-import { retryAfter, splitBinary, type Desktop, type Listener, type Platform } from "./platform";
+import { pickInBrowser, retryAfter, splitBinary, type Listener, type Platform } from "./platform";
 
 export class TauriPlatform implements Platform {
   readonly opensLinks = false;
@@ -40,20 +40,13 @@ export class TauriPlatform implements Platform {
     void invoke("painted", { firstPaintUnixMs: at, interactiveUnixMs: performance.timeOrigin + performance.now() });
   }
 
-  pickFile(accept: string): Promise<string | undefined> {
-    const extensions = accept.split(",").map((end) => end.replace(/^\./, ""));
-    return invoke<string | null>("pick_file", { extensions }).then((path) => path ?? undefined);
-  }
+  readonly desktop = undefined;
+  /** WebKit asks with the system's own dialog. */
+  readonly pickFile = pickInBrowser;
 
-  pickTarget(name: string): Promise<string | undefined> {
-    return invoke<string | null>("pick_target", { name }).then((path) => path ?? undefined);
+  pickTarget(): Promise<null> {
+    return Promise.resolve(null);
   }
-
-  readonly desktop: Desktop = {
-    pickFolder: () => invoke<string | null>("pick_folder").then((path) => path ?? undefined),
-    setWords: (words) => invoke("set_words", { words }),
-    setNotifies: (on) => invoke("set_notifies", { on }),
-  };
 
   /** One invocation at a time: separate ones may overtake each other, and keys must not. */
   private async flush(): Promise<void> {
