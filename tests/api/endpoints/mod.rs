@@ -3,6 +3,7 @@
 //! [`table`] has a row for each; the types of bodies are those that `bollard-stubs` generates from Docker's own description
 //! of its API. A route of the engine without a row fails the test, and so does a row without a route.
 
+mod objects;
 mod routes;
 mod shape;
 mod table;
