@@ -1,119 +1,120 @@
-//! create + start + wait + remove of a `true` over the API; exec; the engine's memory idle and per container.
+//! Lives of containers over the API: one at a time, sixteen at once, and processes in a running one.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
+use std::time::Instant;
+
+use cubby_harness::{NativeEngine, request};
+use serde_json::json;
+
+use crate::{
+    page::Page,
+    subject::{self, Subject, body, create, cycle, expect, remove, start},
+    summary::Summary,
 };
 
-use cubby_harness::{IMAGE, NativeEngine, busybox_archive};
+const AT_ONCE: usize = 16;
+const EACH: usize = 4;
 
-use crate::{client::Client, page::Page, summary::Summary};
-
-const ROUNDS: usize = 60;
-const RUNNING: usize = 50;
-
-struct Subject {
-    name: String,
-    socket: PathBuf,
-    bridge: Vec<f64>,
-    none: Vec<f64>,
+/// Rounds of the interleaved cases; `CUBBY_BENCH_ROUNDS` where a peer is slow.
+fn rounds() -> usize {
+    std::env::var("CUBBY_BENCH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
 }
 
-pub fn measure(page: &mut Page) {
-    let engine = NativeEngine::start();
-    let idle = resident_kib(engine.pid());
-    engine.docker().run_with_input(["load"], &busybox_archive()).ok();
-    let mut subjects = vec![subject("cubby (native)", engine.socket())];
-    for peer in std::env::var("CUBBY_BENCH_PEERS").unwrap_or_default().split(',').filter(|peer| !peer.is_empty()) {
-        let (name, host) = peer.split_once('=').expect("CUBBY_BENCH_PEERS is name=unix:///path,…");
-        let socket = PathBuf::from(host.trim_start_matches("unix://"));
-        cubby_harness::Docker::new(host.to_owned(), engine.dir().join("peer"))
-            .run_with_input(["load"], &busybox_archive())
-            .ok();
-        subjects.push(subject(name, socket));
+pub fn measure(page: &mut Page, engine: &NativeEngine, subjects: &[Subject]) {
+    one_at_a_time(page, subjects);
+    sixteen_at_once(page, subjects);
+    exec(page, subjects);
+    let idle = subject::all(engine).first().map_or(0, |cubby| cubby.resident_kib(engine));
+    page.row(
+        "cubby: engine and keeper after all this, resident, MiB",
+        format!("{:.1}", idle as f64 / 1024.0),
+        "",
+        "VmRSS",
+    );
+}
+
+fn one_at_a_time(page: &mut Page, subjects: &[Subject]) {
+    for network in ["bridge", "none"] {
+        let mut samples = vec![Vec::new(); subjects.len()];
+        for _ in 0..rounds() {
+            for (subject, samples) in subjects.iter().zip(&mut samples) {
+                samples.push(cycle(&subject.socket, network));
+            }
+        }
+        let budget = if network == "bridge" { "≤ 0.1× dockerd 28" } else { "" };
+        let what = format!("create+start+wait+remove, network {network}, ms");
+        rows(page, subjects, samples, &what, budget, "one kept-alive connection, interleaved rounds");
     }
-    for _ in 0..ROUNDS {
-        for subject in &mut subjects {
-            let socket = subject.socket.clone();
-            subject.bridge.push(cycle(&socket, "bridge"));
-            subject.none.push(cycle(&socket, "none"));
+}
+
+fn sixteen_at_once(page: &mut Page, subjects: &[Subject]) {
+    let mut samples = vec![Vec::new(); subjects.len()];
+    for _ in 0..EACH {
+        for (subject, samples) in subjects.iter().zip(&mut samples) {
+            let lives = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(|| cycle(&subject.socket, "bridge"))).collect();
+                threads.into_iter().map(|thread| thread.join().expect("no client fails")).collect::<Vec<_>>()
+            });
+            samples.extend(lives);
         }
     }
-    let budget = "≤ 0.1× dockerd 28";
-    for subject in subjects {
-        let how = "one kept-alive connection, interleaved rounds";
-        let [bridge, none] =
-            [subject.bridge, subject.none].map(|samples| Summary::of(samples).expect("rounds were run"));
-        page.row(&format!("{}: create+start+wait+remove, bridge, ms", subject.name), bridge, budget, how);
-        page.row(&format!("{}: create+start+wait+remove, no network, ms", subject.name), none, "", how);
-    }
-    page.row(
-        "engine, idle, resident, MiB",
-        format!("{:.1}", idle as f64 / 1024.0),
-        "≤ 25 MiB",
-        "VmRSS right after start",
-    );
-    per_container(page, &engine);
+    let what = format!("the same, {AT_ONCE} at once, ms");
+    rows(page, subjects, samples, &what, "", "network bridge; all lives of all rounds");
 }
 
-fn subject(name: &str, socket: PathBuf) -> Subject {
-    Subject { name: name.to_owned(), socket, bridge: Vec::new(), none: Vec::new() }
-}
-
-/// Milliseconds of one container's whole life.
-fn cycle(socket: &Path, network: &str) -> f64 {
-    let mut client = Client::connect(socket).expect("the engine listens");
-    let body = format!(r#"{{"Image":"{IMAGE}","Cmd":["true"],"HostConfig":{{"NetworkMode":"{network}"}}}}"#);
-    let start = Instant::now();
-    let id = create(&mut client, &body);
-    expect(&mut client, "POST", &format!("/v1.43/containers/{id}/start"), 204);
-    expect(&mut client, "POST", &format!("/v1.43/containers/{id}/wait"), 200);
-    expect(&mut client, "DELETE", &format!("/v1.43/containers/{id}"), 204);
-    start.elapsed().as_secs_f64() * 1000.0
-}
-
-fn create(client: &mut Client, body: &str) -> String {
-    let (status, reply) = client.call("POST", "/v1.43/containers/create", body).expect("an answer");
-    assert_eq!(status, 201, "{}", String::from_utf8_lossy(&reply));
-    let reply: serde_json::Value = serde_json::from_slice(&reply).expect("JSON");
-    reply["Id"].as_str().expect("an id").to_owned()
-}
-
-fn expect(client: &mut Client, method: &str, path: &str, wanted: u16) {
-    let (status, reply) = client.call(method, path, "").expect("an answer");
-    assert_eq!(status, wanted, "{method} {path}: {}", String::from_utf8_lossy(&reply));
-}
-
-fn per_container(page: &mut Page, engine: &NativeEngine) {
-    let mut client = Client::connect(&engine.socket()).expect("the engine listens");
-    let before = family_kib(engine.pid());
-    let body = format!(r#"{{"Image":"{IMAGE}","Cmd":["sleep","1000"],"HostConfig":{{"NetworkMode":"none"}}}}"#);
-    let ids: Vec<String> = (0..RUNNING)
-        .map(|_| {
-            let id = create(&mut client, &body);
-            expect(&mut client, "POST", &format!("/v1.43/containers/{id}/start"), 204);
+fn exec(page: &mut Page, subjects: &[Subject]) {
+    let ids: Vec<String> = subjects
+        .iter()
+        .map(|subject| {
+            let mut client = subject.client();
+            let id = create(&mut client, &body(&["sleep", "100000"], "none"));
+            start(&mut client, &id);
             id
         })
         .collect();
-    let grown = family_kib(engine.pid()).saturating_sub(before);
-    let how = format!("growth of engine + keeper VmRSS over {RUNNING} running containers");
-    page.row("per running container, KiB", grown / RUNNING as u64, "≤ 1024 KiB", &how);
-    for id in ids {
-        expect(&mut client, "DELETE", &format!("/v1.43/containers/{id}?force=1"), 204);
+    let mut samples = vec![Vec::new(); subjects.len()];
+    for _ in 0..rounds() / 2 {
+        for ((subject, id), samples) in subjects.iter().zip(&ids).zip(&mut samples) {
+            samples.push(one_exec(subject, id));
+        }
+    }
+    rows(
+        page,
+        subjects,
+        samples,
+        "exec of true, ms",
+        "≤ 0.6× dockerd 28",
+        "create, start attached to its end, inspect",
+    );
+    for (subject, id) in subjects.iter().zip(&ids) {
+        remove(&mut subject.client(), id);
     }
 }
 
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse().ok()).unwrap_or(0)
+fn one_exec(subject: &Subject, container: &str) -> f64 {
+    let mut client = subject.client();
+    let config = json!({ "Cmd": ["true"], "AttachStdout": true }).to_string();
+    let begin = Instant::now();
+    let path = format!("/v1.40/containers/{container}/exec");
+    let id = expect(&mut client, "POST", &path, &config, &[201])["Id"].as_str().expect("an id").to_owned();
+    let options = json!({ "Detach": false, "Tty": false }).to_string();
+    let path = format!("/v1.40/exec/{id}/start");
+    request(&subject.socket, "POST", &path, options.as_bytes()).expect("an answer");
+    expect(&mut client, "GET", &format!("/v1.40/exec/{id}/json"), "", &[200]);
+    begin.elapsed().as_secs_f64() * 1000.0
 }
 
-/// The engine and its keeper, which runs the same program.
-fn family_kib(engine: u32) -> u64 {
-    let exe = fs::read_link(format!("/proc/{engine}/exe")).ok();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| exe.is_some() && fs::read_link(format!("/proc/{pid}/exe")).ok() == exe).map(resident_kib).sum()
+/// A row for each subject, with its ratio to Cubby where it is another.
+pub fn rows(page: &mut Page, subjects: &[Subject], samples: Vec<Vec<f64>>, what: &str, budget: &str, how: &str) {
+    let summaries: Vec<Summary> =
+        samples.into_iter().map(|samples| Summary::of(samples).expect("rounds were run")).collect();
+    let ours = summaries[0].median;
+    for (subject, summary) in subjects.iter().zip(&summaries) {
+        let is_ours = subject.name == "cubby";
+        let figure = if is_ours {
+            summary.to_string()
+        } else {
+            format!("{summary}; cubby is {:.3}× of it", ours / summary.median)
+        };
+        page.row(&format!("{}: {what}", subject.name), figure, if is_ours { budget } else { "" }, how);
+    }
 }

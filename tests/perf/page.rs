@@ -26,6 +26,13 @@ impl Page {
         for row in &self.rows {
             text += &format!("| {} |\n", row.join(" | "));
         }
+        // Rows that this run did not measure stay, with what they were measured by.
+        for line in fs::read_to_string(path).unwrap_or_default().lines().filter(|line| line.starts_with("| ")) {
+            let what = line.trim_start_matches("| ").split(" | ").next().unwrap_or_default();
+            if what != "what" && !self.rows.iter().any(|row| row[0] == what) {
+                text += &format!("{line}\n");
+            }
+        }
         fs::write(path, text)
     }
 }
