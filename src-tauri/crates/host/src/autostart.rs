@@ -155,7 +155,10 @@ mod tests {
         let plist = launchd_plist(&command("/Applications/A&B <x>.app/cubby"));
         assert!(plist.contains("<string>/Applications/A&amp;B &lt;x&gt;.app/cubby</string><string>--profile</string>"));
         let (name, data) = registry_value(&command(r"C:\Program Files\Cubby\cubby.exe"));
-        assert_eq!((name.as_str(), data.as_str()), ("Cubby work", r#""C:\Program Files\Cubby\cubby.exe" --profile work up"#));
+        assert_eq!(
+            (name.as_str(), data.as_str()),
+            ("Cubby work", r#""C:\Program Files\Cubby\cubby.exe" --profile work up"#)
+        );
     }
 
     #[test]

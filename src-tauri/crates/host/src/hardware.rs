@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cubby_machine::{
-    DataDisk, Dialer, DiskError, ExitReason, Figures, GuestImage, Hypervisor, ImageError, Listener, MachineError, MachineSpec,
-    ProbeError, StopMode,
+    DataDisk, Dialer, DiskError, ExitReason, Figures, GuestImage, Hypervisor, ImageError, Listener, MachineError,
+    MachineSpec, ProbeError, StopMode,
 };
 
 use crate::dirs::Dirs;
@@ -155,7 +155,9 @@ impl ThisHost {
     async fn choose(&self) -> Result<Choice, Problem> {
         let slots = self.slots.clone();
         let chosen = tokio::task::spawn_blocking(move || slots.choose(installed_image())).await;
-        chosen.map_err(|err| problem("The guest image could not be read", &err, None))?.map_err(|err| slot_problem(&err))
+        chosen
+            .map_err(|err| problem("The guest image could not be read", &err, None))?
+            .map_err(|err| slot_problem(&err))
     }
 
     async fn begin_trial(&self, image: GuestImage) -> Result<(), Problem> {

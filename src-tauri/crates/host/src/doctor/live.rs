@@ -89,7 +89,12 @@ async fn guest(dirs: &Dirs) -> Finding {
 async fn ports(dirs: &Dirs) -> Finding {
     const WHAT: &str = "ports";
     let listed = match crate::engine::client(dirs) {
-        Ok(docker) => docker.with_timeout(Duration::from_secs(10)).list_containers(None::<bollard::query_parameters::ListContainersOptions>).await,
+        Ok(docker) => {
+            docker
+                .with_timeout(Duration::from_secs(10))
+                .list_containers(None::<bollard::query_parameters::ListContainersOptions>)
+                .await
+        }
         Err(err) => return fail(WHAT, chain(&err), "restart the machine: cubby restart"),
     };
     let containers = match listed {
@@ -115,7 +120,11 @@ async fn ports(dirs: &Dirs) -> Finding {
     if closed.is_empty() {
         ok(WHAT, format!("{open} published, all open"))
     } else {
-        fail(WHAT, format!("nobody listens on {}", closed.join(", ")), "restart those containers; see cubby logs daemon")
+        fail(
+            WHAT,
+            format!("nobody listens on {}", closed.join(", ")),
+            "restart those containers; see cubby logs daemon",
+        )
     }
 }
 
