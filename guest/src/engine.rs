@@ -106,7 +106,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         false => publish::Native::new(),
     };
     let engine = Engine::open(config, Some(publisher)).await.context("open the engine")?;
-    raise_open_files();
     arguments.registries.give(&engine.images)?;
     let (stop_sender, mut stop_receiver) = mpsc::channel(1);
 
@@ -144,16 +143,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Stop::Signal => ExitCode::SUCCESS,
         Stop::PowerOff { .. } => ExitCode::from(POWER_OFF),
     })
-}
-
-/// An engine has several descriptors per running container and one per client. After the keeper's start: containers get
-/// the limit from before.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(err = %error, "the limit of open files stays low");
-    }
 }
 
 /// Stops the containers as a shutdown of dockerd does, a second signal notwithstanding.

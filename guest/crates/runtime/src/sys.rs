@@ -444,13 +444,14 @@ pub(crate) fn trim_heap() {
 /// Root and working directory of this thread become its own.
 pub(crate) fn own_directories() -> io::Result<()> {
     // SAFETY: the danger is in descriptor tables that differ between threads; ours stays shared.
-    Ok(unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS)? })
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::FS)? };
+    Ok(())
 }
 
 /// The command's process begins with this limit of open files.
 pub fn limit_open_files(command: &mut std::process::Command, limit: rustix::process::Rlimit) {
     use std::os::unix::process::CommandExt;
-    let set = move || Ok(rustix::process::setrlimit(rustix::process::Resource::Nofile, limit.clone())?);
+    let set = move || Ok(rustix::process::setrlimit(rustix::process::Resource::Nofile, limit)?);
     // SAFETY: between fork and exec only one system call is made, on values that the closure owns.
     unsafe { command.pre_exec(set) };
 }

@@ -3,7 +3,7 @@
 //! Clients that ask (`Upgrade: tcp`) get `101 UPGRADED` and from then on plain bytes both ways, half-close included. Those
 //! that do not get `200` and the output as the body; their request's body is the input. Source: moby `HijackConnection`.
 
-use std::{future::Future, io};
+use std::{future::Future, io, time::Duration};
 
 use axum::{
     body::Body,
@@ -20,6 +20,11 @@ use crate::version::ApiVersion;
 
 /// Output that waits for a client without an upgraded connection.
 const PIPE: usize = 64 * 1024;
+
+/// docker-py reads the head of an answer through a buffer and what follows beside that buffer: bytes that arrive with the
+/// head are lost to it. dockerd takes longer than this to start anything, so nobody noticed there.
+const DOCKER_PY: &str = "docker-sdk-python";
+const DOCKER_PY_READS_HEAD: Duration = Duration::from_millis(50);
 
 /// The connection's two halves.
 pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
@@ -39,10 +44,15 @@ where
     if !request.headers().contains_key(header::UPGRADE) {
         return plain(request, serve);
     }
+    let agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    let pause = agent.starts_with(DOCKER_PY.as_bytes()).then_some(DOCKER_PY_READS_HEAD);
     let upgrade = hyper::upgrade::on(request);
     tokio::spawn(async move {
         match upgrade.await {
             Ok(upgraded) => {
+                if let Some(pause) = pause {
+                    tokio::time::sleep(pause).await;
+                }
                 let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
                 serve(Box::new(reader), Box::new(writer)).await;
             }
