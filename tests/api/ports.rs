@@ -211,7 +211,10 @@ impl Neighbour {
     fn fetch(&self, url: &str) -> Option<String> {
         let arguments = ["netns", "exec", &self.0, "curl", "--silent", "--fail", "--max-time", "5", url];
         let output = Command::new("ip").args(arguments).output().expect("iproute2 is installed");
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        let seen = String::from_utf8_lossy(&output.stdout).into_owned();
+        // httpd listens for both families at once, and shows IPv4 addresses as IPv6 has them.
+        let seen = seen.trim_start_matches("[::ffff:").trim_end_matches(']').to_owned();
+        output.status.success().then_some(seen)
     }
 }
 
