@@ -57,6 +57,13 @@ pub enum Command {
         #[arg(long, short)]
         follow: bool,
     },
+    /// Try published ports hop by hop, and say which fails and why
+    Ports {
+        /// One container, by name or id; all with published ports unless given
+        container: Option<String>,
+        #[arg(long)]
+        json: bool,
+    },
     /// Make the docker command line use this machine
     #[command(subcommand)]
     Context(Context),

@@ -6,6 +6,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod logs;
+mod ports;
 mod power;
 mod status;
 mod support;
@@ -27,6 +28,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         Command::Support { output } => support::run(&dirs, output).await,
         Command::Autostart(command) => autostart::run(&dirs, command),
         Command::Logs { which, follow } => logs::run(&dirs, which, follow).await,
+        Command::Ports { container, json } => ports::run(&dirs, container, json).await,
         Command::Context(context) => context::run(&dirs, context),
         Command::Demo { print, port } => demo::run(&dirs, print, port).await,
         Command::Daemon => daemon::run(&dirs).await,
