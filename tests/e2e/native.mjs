@@ -1,7 +1,7 @@
 // The dev server over an engine of this machine, without a guest: for pages on which the machine plays no part. Root only.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -47,7 +47,19 @@ export class NativePlace extends Place {
     } catch {
       // The engine is gone: what it left goes with its directories.
     }
+    this.#stopEngine();
     await super.end(false);
+  }
+
+  /** The shell that feeds the log is this suite's child; the engine is the shell's, and does not end with it. */
+  #stopEngine() {
+    for (const entry of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      try {
+        if (readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0").includes(this.socket)) process.kill(Number(entry), "SIGTERM");
+      } catch {
+        // It ended meanwhile.
+      }
+    }
   }
 }
 
