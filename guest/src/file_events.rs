@@ -67,7 +67,12 @@ fn repeat(root: &Path, change: &Change) -> io::Result<()> {
         Change::Modified { path } => {
             let path = at(path);
             // Pages of the old content go when the new size and time are seen.
-            let now = rustix::fs::statx(CWD, &path, AtFlags::STATX_FORCE_SYNC | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+            let now = rustix::fs::statx(
+                CWD,
+                &path,
+                AtFlags::STATX_FORCE_SYNC | AtFlags::SYMLINK_NOFOLLOW,
+                StatxFlags::BASIC_STATS,
+            )?;
             let modified = Timespec { tv_sec: now.stx_mtime.tv_sec, tv_nsec: now.stx_mtime.tv_nsec.into() };
             let omitted = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
             let times = Timestamps { last_access: omitted, last_modification: modified };
@@ -75,7 +80,12 @@ fn repeat(root: &Path, change: &Change) -> io::Result<()> {
         }
         Change::Attributes { path } => {
             let path = at(path);
-            let now = rustix::fs::statx(CWD, &path, AtFlags::STATX_FORCE_SYNC | AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+            let now = rustix::fs::statx(
+                CWD,
+                &path,
+                AtFlags::STATX_FORCE_SYNC | AtFlags::SYMLINK_NOFOLLOW,
+                StatxFlags::BASIC_STATS,
+            )?;
             if FileType::from_raw_mode(now.stx_mode.into()) == FileType::Symlink {
                 return Ok(());
             }

@@ -11,8 +11,9 @@ use super::console;
 /// A machine without shared folders has no device for them and works all the same.
 pub fn mount_all() {
     let devices = Path::new("/sys/bus/virtio/drivers/virtiofs");
-    let has_device = std::fs::read_dir(devices)
-        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|e| e.file_name().as_encoded_bytes().starts_with(b"virtio"))));
+    let has_device = std::fs::read_dir(devices).is_ok_and(|mut entries| {
+        entries.any(|entry| entry.is_ok_and(|e| e.file_name().as_encoded_bytes().starts_with(b"virtio")))
+    });
     if !has_device {
         return;
     }

@@ -147,7 +147,14 @@ mod tests {
     #[test]
     fn the_refusal_names_the_path_and_the_folders() {
         let text = denied("/etc/x", &["/home/jo".into()]).message().to_owned();
-        assert!(text.starts_with("Mounts denied: the path /etc/x is not shared from the host. Shared are: /home/jo."), "{text}");
-        assert!(is_within("/home/jo", "/home/jo") && is_within("/home/jo/x", "/home/jo") && !is_within("/home/joe", "/home/jo"));
+        assert!(
+            text.starts_with("Mounts denied: the path /etc/x is not shared from the host. Shared are: /home/jo."),
+            "{text}"
+        );
+        assert!(
+            is_within("/home/jo", "/home/jo")
+                && is_within("/home/jo/x", "/home/jo")
+                && !is_within("/home/joe", "/home/jo")
+        );
     }
 }

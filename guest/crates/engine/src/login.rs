@@ -20,7 +20,9 @@ pub async fn check(server: &str, credentials: Credentials, settings: &Settings) 
     };
     answer.map_err(|error| {
         let kind = match error {
-            RegistryError::Unauthorized(_) | RegistryError::NoCredentials { .. } | RegistryError::Denied(_) => ErrorKind::Unauthorized,
+            RegistryError::Unauthorized(_) | RegistryError::NoCredentials { .. } | RegistryError::Denied(_) => {
+                ErrorKind::Unauthorized
+            }
             RegistryError::Configuration(_) => ErrorKind::InvalidParameter,
             _ => ErrorKind::System,
         };

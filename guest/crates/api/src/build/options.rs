@@ -96,7 +96,8 @@ fn host(query: &Query) -> Result<HostConfig, ApiError> {
         host["Ulimits"] = json!(ulimits);
     }
     // Clients send one list with commas; names and addresses have none of their own.
-    let hosts: Vec<&str> = query.all("extrahosts").flat_map(|all| all.split(',')).filter(|one| !one.is_empty()).collect();
+    let hosts: Vec<&str> =
+        query.all("extrahosts").flat_map(|all| all.split(',')).filter(|one| !one.is_empty()).collect();
     if !hosts.is_empty() {
         host["ExtraHosts"] = json!(hosts);
     }

@@ -138,8 +138,7 @@ fn exposed(text: &str) -> Result<Vec<String>> {
         return Err(Error::invalid(format!("invalid proto: {protocol}")));
     }
     let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let (first, last): (u16, u16) =
-        (first.parse().map_err(|_| invalid())?, last.parse().map_err(|_| invalid())?);
+    let (first, last): (u16, u16) = (first.parse().map_err(|_| invalid())?, last.parse().map_err(|_| invalid())?);
     if first > last {
         return Err(invalid());
     }

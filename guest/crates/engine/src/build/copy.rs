@@ -42,8 +42,7 @@ impl Progress<'_> {
         };
         let looked = spawn_blocking(move || place::find(&files, &wanted).map(|found| (files, wanted, found))).await;
         let (files, wanted, found) = looked.map_err(|error| Error::system("look for the files to copy", error))??;
-        let created_by =
-            format!("/bin/sh -c #(nop) {keyword} {} in {} ", found.label(), wanted.destination);
+        let created_by = format!("/bin/sh -c #(nop) {keyword} {} in {} ", found.label(), wanted.destination);
         let owner = wanted.chown.clone().unwrap_or_default();
         let mode = wanted.chmod.map(|mode| format!("{mode:o}")).unwrap_or_default();
         let key = Key::new(stage.image.as_deref(), &[&created_by, &owner, &mode]);
@@ -98,13 +97,15 @@ impl Progress<'_> {
         }
         let destination = scope.word(&copy.destination)?;
         let many = sources.len() + documents.len() > 1;
-        let into_directory = destination.ends_with('/') || destination.ends_with("/.") || matches!(destination.as_str(), "." | "..");
+        let into_directory =
+            destination.ends_with('/') || destination.ends_with("/.") || matches!(destination.as_str(), "." | "..");
         if many && !into_directory {
             return Err(Error::invalid(format!(
                 "When using {keyword} with more than one source file, the destination must be a directory and end with a /"
             )));
         }
-        let chmod = copy.chmod.as_deref().map(|mode| scope.word(mode)).transpose()?.map(|mode| octal(&mode)).transpose()?;
+        let chmod =
+            copy.chmod.as_deref().map(|mode| scope.word(mode)).transpose()?.map(|mode| octal(&mode)).transpose()?;
         Ok(Wanted {
             keyword,
             sources,
@@ -138,7 +139,8 @@ impl Progress<'_> {
         let directory = self.build.context.scratch(self.step);
         let (upper, work) = snapshot::prepare(&directory).map_err(failed)?;
         let lowers = self.build.engine.images.lowers(stage.image.as_deref(), false);
-        let root = snapshot::mount_detached(&lowers, Access::Writable { upper: &upper, work: &work }).map_err(failed)?;
+        let root =
+            snapshot::mount_detached(&lowers, Access::Writable { upper: &upper, work: &work }).map_err(failed)?;
         Ok(Target { files: Files::of_mount(root), upper, _image: stage.image.clone() })
     }
 }
@@ -157,7 +159,9 @@ fn is_address(source: &str) -> bool {
 
 fn octal(text: &str) -> Result<u32> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
-    mode.ok_or_else(|| Error::invalid(format!("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")))
+    mode.ok_or_else(|| {
+        Error::invalid(format!("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777"))
+    })
 }
 
 /// What the history calls the copied files.

@@ -16,9 +16,7 @@ use std::{
 
 use cubby_build::glob;
 use cubby_image::{Digest, digest::Hasher};
-use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, mkdirat, openat, readlinkat, statat,
-};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, mkdirat, openat, readlinkat, statat};
 
 use super::copy::{Wanted, label};
 use crate::{
@@ -86,7 +84,8 @@ pub(super) fn find(files: &Files, wanted: &Wanted) -> Result<Found> {
             return Err(failed(wanted, "no source files were specified".to_owned()));
         }
     }
-    let digest = fingerprint(files, wanted, &items).map_err(|source| Error::system("read the files to copy", source))?;
+    let digest =
+        fingerprint(files, wanted, &items).map_err(|source| Error::system("read the files to copy", source))?;
     Ok(Found { items, digest })
 }
 
@@ -117,12 +116,18 @@ fn expand(files: &Files, wanted: &Wanted, dir: &str, parts: &[&str], items: &mut
         if rest.is_empty() { item(files, wanted, &path, items) } else { expand(files, wanted, &path, rest, items) }
     } else {
         let names = match names(files, dir) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(());
+            }
             names => names.map_err(|source| Error::system(format!("read {dir}"), source))?,
         };
         for name in names.iter().filter(|name| glob::matches(first, name)) {
             let path = format!("{dir}/{name}");
-            if rest.is_empty() { item(files, wanted, &path, items)? } else { expand(files, wanted, &path, rest, items)? }
+            if rest.is_empty() {
+                item(files, wanted, &path, items)?
+            } else {
+                expand(files, wanted, &path, rest, items)?
+            }
         }
         Ok(())
     }
@@ -200,7 +205,10 @@ fn is_archive(mut file: File, wanted: &Wanted, path: &str) -> Result<bool> {
     let n = file.read(&mut magic).map_err(read)?;
     let start = &magic[..n];
     if start.starts_with(b"BZh") || start.starts_with(b"\xfd7zXZ") {
-        return Err(failed(wanted, format!("{path}: archives compressed with bzip2 or xz are not unpacked: use gzip or zstd")));
+        return Err(failed(
+            wanted,
+            format!("{path}: archives compressed with bzip2 or xz are not unpacked: use gzip or zstd"),
+        ));
     }
     let whole = io::Cursor::new(start.to_vec()).chain(file);
     let Ok(plain) = cubby_image::layer::decoder(whole) else { return Ok(false) };
@@ -300,8 +308,11 @@ fn is_directory(files: &Files, path: &str) -> bool {
 
 /// `user`, `user:group`, by name or number. A user alone gives its number to the group, too.
 fn owner_of(target: &Files, owner: &str) -> Result<(u32, u32)> {
-    let accounts = Accounts::read(target.root()).map_err(|source| Error::system("read the image's accounts", source))?;
-    let user = accounts.resolve(owner, &[]).map_err(|reason| Error::invalid(format!("unable to convert uid/gid chown string to host mapping: {reason}")))?;
+    let accounts =
+        Accounts::read(target.root()).map_err(|source| Error::system("read the image's accounts", source))?;
+    let user = accounts.resolve(owner, &[]).map_err(|reason| {
+        Error::invalid(format!("unable to convert uid/gid chown string to host mapping: {reason}"))
+    })?;
     Ok((user.uid, if owner.contains(':') { user.gid } else { user.uid }))
 }
 
@@ -344,7 +355,9 @@ impl Place<'_> {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
-        let made = archive.append_data(&mut header, OsStr::from_bytes(name.as_bytes()), text).and_then(|()| archive.into_inner());
+        let made = archive
+            .append_data(&mut header, OsStr::from_bytes(name.as_bytes()), text)
+            .and_then(|()| archive.into_inner());
         let archive = made.map_err(|source| Error::system(format!("write {name}"), source))?;
         unpack(target, archive.as_slice(), &self.unpacking(&parent, self.owner))
     }

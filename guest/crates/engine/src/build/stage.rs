@@ -61,9 +61,11 @@ impl Progress<'_> {
             self.step(&mut stage, step).await?;
         }
         if is_target && !build.options.labels.is_empty() {
-            let words: Vec<String> = build.options.labels.iter().map(|(name, value)| format!("{name:?}={value:?}")).collect();
+            let words: Vec<String> =
+                build.options.labels.iter().map(|(name, value)| format!("{name:?}={value:?}")).collect();
             let pairs = build.options.labels.iter().map(|(name, value)| (quoted(name), quoted(value))).collect();
-            let step = Step { line: 0, text: format!("LABEL {}", words.join(" ")), instruction: Instruction::Label(pairs) };
+            let step =
+                Step { line: 0, text: format!("LABEL {}", words.join(" ")), instruction: Instruction::Label(pairs) };
             self.announce(&step.text).await;
             self.step(&mut stage, &step).await?;
         }
@@ -90,7 +92,8 @@ impl Progress<'_> {
         }
         let reference = Reference::parse(name).map_err(|error| Error::invalid(error.to_string()))?.or_latest();
         let credentials = self.build.options.credentials.get(reference.domain()).cloned();
-        let options = PullOptions { reference, platform: asked, credentials: credentials.unwrap_or(Credentials::Anonymous) };
+        let options =
+            PullOptions { reference, platform: asked, credentials: credentials.unwrap_or(Credentials::Anonymous) };
         let resolved = images.resolve(&options).await?;
         images.pull(resolved, self.out.progress()).await?;
         images.find(name)

@@ -70,7 +70,12 @@ impl Box {
             key: key.to_owned(),
             meta: format!("meta of {key}").into_bytes(),
             spec: Arc::new(spec),
-            target: Target::Container { rootfs: self.mount_rootfs(), join: Vec::new(), mounts: Vec::new(), init: false },
+            target: Target::Container {
+                rootfs: self.mount_rootfs(),
+                join: Vec::new(),
+                mounts: Vec::new(),
+                init: false,
+            },
             stdio: Stdio::default(),
             cgroup: None,
             seccomp: None,
