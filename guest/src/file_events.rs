@@ -97,7 +97,7 @@ fn repeat(root: &Path, change: &Change) -> io::Result<()> {
                 return Ok(());
             }
             let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            rustix::fs::open(&path, flags, Mode::empty()).map(|file| drop(file.as_fd())).map_err(Into::into)
+            rustix::fs::open(&path, flags, Mode::empty()).map(drop).map_err(Into::into)
         }
         Change::Removed { path, directory: true } => fs::remove_dir(at(path)),
         Change::Removed { path, directory: false } => fs::remove_file(at(path)),
