@@ -4,7 +4,7 @@
 //! it were done, without doing it; see `wire::files`. What a change cannot be repeated for, because the world has moved
 //! on, is left out: a later change tells about that.
 
-use std::{fs, io, os::fd::AsFd, path::Path, thread};
+use std::{fs, io, path::Path, thread};
 
 use cubby_engine::host_files::ROOT;
 use cubby_wire::{

@@ -107,7 +107,7 @@ fn networks() -> Vec<Row> {
         row("GET", "/networks/", "/networks/", 200, List(network)),
         row("POST", "/networks/create", "/networks/create", 201, Json(is::<docker::NetworkCreateResponse>))
             .sends(is::<docker::NetworkCreateRequest>, create.clone())
-            .as_name("net"),
+            .remembered_as("net"),
         row("POST", "/networks/create", "/networks/create", 409, Error("network with name endpoints-net already exists"))
             .sends(is::<docker::NetworkCreateRequest>, create),
         row("GET", "/networks/{id}", "/networks/{net}?verbose=1", 200, Json(network)),

@@ -81,7 +81,7 @@ impl Row {
         self
     }
 
-    pub fn as_name(mut self, name: &'static str) -> Self {
+    pub fn remembered_as(mut self, name: &'static str) -> Self {
         self.remember = Some(name);
         self
     }
@@ -166,7 +166,7 @@ fn containers() -> Vec<Row> {
             Json(is::<docker::ContainerCreateResponse>),
         )
         .sends(is::<docker::ContainerCreateBody>, create_on)
-        .as_name("made"),
+        .remembered_as("made"),
         row(
             "POST",
             "/containers/create",
@@ -393,7 +393,7 @@ fn exec() -> Vec<Row> {
     vec![
         row("POST", "/containers/{id}/exec", "/containers/{run}/exec", 201, Json(id))
             .sends(is::<docker::ExecConfig>, config.clone())
-            .as_name("exec"),
+            .remembered_as("exec"),
         row("POST", "/containers/{id}/exec", "/containers/{idle}/exec", 409, Error("container"))
             .sends(is::<docker::ExecConfig>, config),
         row("GET", "/exec/{id}/json", "/exec/{exec}/json", 200, Json(is::<docker::ExecInspectResponse>)),
