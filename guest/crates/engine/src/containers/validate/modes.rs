@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn unknown_modes_are_refused() {
-        let modes: [(fn(&mut HostConfig) -> &mut String, &str); 5] = [
+        type Member = fn(&mut HostConfig) -> &mut String;
+        let modes: [(Member, &str); 5] = [
             (|host| &mut host.ipc_mode, "invalid IPC mode: bogus"),
             (|host| &mut host.pid_mode, "invalid PID mode: bogus"),
             (|host| &mut host.uts_mode, "invalid UTS mode: bogus"),
