@@ -305,7 +305,9 @@ mod tests {
     #[test]
     fn documents_stand_where_they_were_announced() {
         let document = HereDoc { name: "EOF".into(), expand: true, chomp: false, text: "hi\n".into() };
-        let Instruction::Copy(copy) = parse("COPY a <<EOF /to/", &[document.clone()], '\\').unwrap() else { panic!() };
+        let Instruction::Copy(copy) = parse("COPY a <<EOF /to/", std::slice::from_ref(&document), '\\').unwrap() else {
+            panic!()
+        };
         assert_eq!(copy.sources, [Source::Path("a".into()), Source::Document(document)]);
     }
 
