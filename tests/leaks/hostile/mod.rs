@@ -152,8 +152,10 @@ fn any_create_body_is_answered_and_leaves_nothing() {
         let text = body.to_string();
         let reply = request(&socket, "POST", "/containers/create", text.as_bytes()).expect("an answer");
         let said = String::from_utf8_lossy(&reply.body).into_owned();
+        // Why: dockerd tells of security options that make no sense as faults of its own; so do we.
+        let as_dockerd = reply.status == 500 && said.contains("security-opt");
         assert!(
-            matches!(reply.status, 201 | 400 | 403 | 404 | 409 | 501),
+            as_dockerd || matches!(reply.status, 201 | 400 | 403 | 404 | 409 | 501),
             "case {case}: {} {said}\n{text}",
             reply.status
         );
