@@ -43,15 +43,17 @@ impl Progress<'_> {
         let id = containers.create(None, request).await?.id;
         let container = Intermediate { containers: containers.clone(), id: Some(id.clone()) };
         self.out.say(format!(" ---> Running in {}\n", short_container(&id))).await;
-        let code = self.carry_out(&id).await?;
-        if code != 0 {
-            let failed = CommandFailed { code };
-            let message = format!("The command '{}' returned a non-zero code: {code}", command.join(" "));
-            return Err(Error::invalid(message).with_source(failed));
-        }
-        let upper = self.build.engine.config.data_root.join("containers").join(&id).join("upper");
-        let image = self.make(stage, Some(upper), created_by).await?;
+        let made = match self.carry_out(&id).await {
+            Ok(0) => {
+                let upper = self.build.engine.config.data_root.join("containers").join(&id).join("upper");
+                self.make(stage, Some(upper), created_by).await
+            }
+            Ok(code) => Err(failed(&command, code)),
+            Err(error) => Err(error),
+        };
+        // Why before the failure is told: who hears of it finds the container gone.
         container.remove().await;
+        let image = made?;
         self.out.say(format!(" ---> Removed intermediate container {}\n", short_container(&id))).await;
         self.made(stage, &key, image).await
     }
@@ -109,6 +111,11 @@ impl Progress<'_> {
 #[error("exit code {code}")]
 pub struct CommandFailed {
     pub code: i32,
+}
+
+fn failed(command: &[String], code: i32) -> Error {
+    let message = format!("The command '{}' returned a non-zero code: {code}", command.join(" "));
+    Error::invalid(message).with_source(CommandFailed { code })
 }
 
 /// A step's container, removed whatever happens: also when the build is dropped in its middle.
