@@ -74,6 +74,9 @@ fn what_was_done_before_is_not_done_again() {
     assert!(changed.contains("\ntwo\n"), "{changed}");
     let anew = build(&docker, dir.path(), &["--no-cache", "-t", "cubby-test/cache"]).ok();
     assert_eq!(anew.matches("Using cache").count(), 0, "{anew}");
+    let quiet = build(&docker, dir.path(), &["-q"]);
+    let id = docker.run(["image", "inspect", "-f", "{{.Id}}", "cubby-test/cache"]).ok();
+    assert_eq!(quiet.ok(), id, "nothing but the id, which the cache has");
     docker.run(["rmi", "cubby-test/cache"]).ok();
 }
 

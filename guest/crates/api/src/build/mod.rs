@@ -39,17 +39,18 @@ async fn build(
     body: Body,
 ) -> Result<Response, ApiError> {
     let options = options::read(&query, &headers)?;
+    let quiet = options.quiet;
     let archive = stream::body_reader(body);
     let build = stream::blocking(move || engine.prepare_build(archive, options)).await?;
     let (sender, messages) = mpsc::channel(QUEUE);
-    task::spawn(carry_out(build, sender));
+    task::spawn(carry_out(build, sender, quiet));
     let lines = ReceiverStream::new(messages).map(|message| Ok::<Bytes, Infallible>(stream::line(&message)));
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response())
 }
 
 /// The build is dropped, and so cancelled, when its client goes.
-async fn carry_out(build: Build, sender: mpsc::Sender<Message>) {
-    let out = Output::new(sender.clone());
+async fn carry_out(build: Build, sender: mpsc::Sender<Message>, quiet: bool) {
+    let out = Output::new(sender.clone(), quiet);
     let done = tokio::select! {
         done = build.run(&out) => done,
         () = sender.closed() => return tracing::info!("the client went; its build is cancelled"),

@@ -32,6 +32,7 @@ pub fn read(query: &Query, headers: &HeaderMap) -> Result<BuildOptions, ApiError
         names,
         no_cache: query.flag("nocache"),
         pull: query.flag("pull"),
+        quiet: query.flag("q"),
         squash: query.flag("squash"),
         arguments: member(query, "buildargs")?,
         labels: member(query, "labels")?,

@@ -20,6 +20,8 @@ pub struct BuildOptions {
     pub no_cache: bool,
     /// Base images are fetched even when they are here.
     pub pull: bool,
+    /// Nothing is told but the image's id.
+    pub quiet: bool,
     pub squash: bool,
     /// Without a value: the client knows the name but has none for it.
     pub arguments: BTreeMap<String, Option<String>>,
