@@ -86,3 +86,11 @@ export async function until(what, ask, timeoutMs = STEP_MS) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+/** Colours in the middle of a change are nobody's: waits until the page's transitions have ended. */
+export function still(page) {
+  return page.evaluate(async () => {
+    const ending = document.getAnimations().filter((animation) => animation.effect?.getTiming().iterations !== Infinity);
+    await Promise.all(ending.map((animation) => animation.finished.catch(() => {})));
+  });
+}

@@ -6,7 +6,7 @@ import { existsSync, readFileSync, readdirSync, readlinkSync, writeFileSync } fr
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { NativePlace, imageArchive } from "../native.mjs";
-import { artifacts, programs, require, until } from "../place.mjs";
+import { artifacts, programs, require, still, until } from "../place.mjs";
 
 const { chromium } = require("playwright-core");
 const IMAGE = "e2e/apps:1";
@@ -307,6 +307,7 @@ step("no part of it has a violation that axe can find, light or dark", async () 
   const rules = { light: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], dark: { type: "rule", values: ["color-contrast"] } };
   let scheme = "light";
   const check = async (where, within = "body") => {
+    await still(page);
     const { violations } = await page.evaluate(([part, runOnly]) => globalThis.axe.run(document.querySelector(part), { runOnly, resultTypes: ["violations"] }), [within, rules[scheme]]);
     assert.deepEqual(violations.flatMap(({ id, nodes }) => nodes.map((node) => `${where}: ${id}: ${node.html} ${node.any.map((one) => one.message).join("; ")}`)), []);
   };

@@ -5,7 +5,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { readFileSync } from "node:fs";
 import { firstRun } from "../first-run.mjs";
-import { Place, artifacts, programs, require, root, until } from "../place.mjs";
+import { Place, artifacts, programs, require, root, still, until } from "../place.mjs";
 
 const { chromium } = require("playwright-core");
 let place;
@@ -118,6 +118,7 @@ test("no page has an accessibility violation that axe can find", async (t) => {
       await t.test(`${name}, ${scheme}`, async () => {
         await page.click(`nav [href='#/${name}']`);
         await until("the page's heading", () => page.isVisible("main h1"));
+        await still(page);
         const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
         const found = violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html} ${node.any.map((check) => check.message).join("; ")}`));
         assert.deepEqual(found, []);

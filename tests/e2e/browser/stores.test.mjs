@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { NativePlace, imageArchive, registry } from "../native.mjs";
-import { artifacts, programs, require, until } from "../place.mjs";
+import { artifacts, programs, require, still, until } from "../place.mjs";
 
 const { chromium } = require("playwright-core");
 const WEB = "e2e/web:1";
@@ -290,6 +290,7 @@ test("no page has an accessibility violation that axe can find", async (t) => {
       await t.test(`${name}, ${scheme}`, async () => {
         await go(name);
         await until("the page's heading", () => page.isVisible("main h1"));
+        await still(page);
         const { violations } = await page.evaluate(() => globalThis.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
         await shot(`axe-${name}-${scheme}`);
         assert.deepEqual(violations.flatMap(({ id, nodes }) => nodes.map((node) => `${id}: ${node.html} ${node.any.map((check) => check.message).join("; ")}`)), []);
