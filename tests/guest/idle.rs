@@ -35,7 +35,15 @@ fn memory_goes_back(machine: &Machine, docker: &Docker) {
     let full = held();
     assert!(full > floor + (300 << 20), "{full} is not much more than {floor}");
     docker.run(["rm", "-f", "eater"]).ok();
-    wait_for("its memory back", PATIENCE, || (held() <= floor + floor * 15 / 100).then_some(()));
+    let mut last = full;
+    wait_for("its memory back", PATIENCE, || {
+        let now = held();
+        if now.abs_diff(last) > 4 << 20 {
+            println!("held {} MiB, {} at the start", now >> 20, floor >> 20);
+            last = now;
+        }
+        (now <= floor + floor * 15 / 100).then_some(())
+    });
 }
 
 /// The value once it has come down: three looks that differ by less than a hundredth.
