@@ -22,6 +22,10 @@ const EVERY: Duration = Duration::from_secs(2);
 const QUIET_KIB: u64 = 4 << 10;
 /// Caches that are not worth the work.
 const CRUMBS_BYTES: u64 = 8 << 20;
+/// The smallest free block that the balloon reports is 2^9 pages: a page block of both architectures with 4 KiB pages.
+/// Source: mm/page_reporting.c, `page_reporting_order`.
+const REPORTED_ORDER: usize = 9;
+const PAGE_BYTES: u64 = 4096;
 const IDLE_LOOKS: u32 = 2;
 const BUSY_LOOKS: u32 = 15;
 
@@ -83,6 +87,8 @@ struct Look {
     /// Read and written since the start.
     disk_kib: u64,
     caches_bytes: u64,
+    /// Free, but in blocks too small for the balloon to report.
+    scattered_bytes: u64,
     /// Somebody waited for memory within the last ten seconds.
     pressed: bool,
 }
@@ -95,6 +101,7 @@ impl Look {
             running,
             disk_kib: counter(&vmstat, "pgpgin") + counter(&vmstat, "pgpgout"),
             caches_bytes: caches_bytes(&fs::read_to_string("/proc/meminfo")?),
+            scattered_bytes: scattered_bytes(&fs::read_to_string("/proc/buddyinfo").unwrap_or_default()),
             pressed: !pressure.is_empty() && !pressure.starts_with("some avg10=0.00"),
         })
     }
@@ -105,6 +112,15 @@ pub fn caches_bytes(meminfo: &str) -> u64 {
     let kib = |name| kib_field(meminfo, name);
     let files = (kib("Cached:") + kib("Buffers:")).saturating_sub(kib("Shmem:"));
     (files + kib("SReclaimable:")) * 1024
+}
+
+/// Free memory in small blocks. Source: proc_buddyinfo(5): after "zone NAME", the number of free blocks of each order.
+fn scattered_bytes(buddyinfo: &str) -> u64 {
+    let blocks = |line: &str| -> u64 {
+        let counts = line.split_whitespace().skip(4).take(REPORTED_ORDER);
+        counts.zip(0_u32..).map(|(count, order)| count.parse::<u64>().unwrap_or(0) << order).sum()
+    };
+    buddyinfo.lines().map(blocks).sum::<u64>() * PAGE_BYTES
 }
 
 fn counter(vmstat: &str, name: &str) -> u64 {
@@ -127,7 +143,9 @@ struct Watch {
     /// Containers ran since everything was given back.
     ran: bool,
     /// Caches right after that.
-    floor_bytes: u64,
+    caches_floor: u64,
+    /// Scattered free memory right after that.
+    scattered_floor: u64,
 }
 
 impl Watch {
@@ -135,22 +153,26 @@ impl Watch {
         let moved = look.disk_kib.saturating_sub(self.disk_kib);
         self.disk_kib = look.disk_kib;
         self.quiet_looks = if moved < QUIET_KIB { self.quiet_looks + 1 } else { 0 };
-        self.floor_bytes = self.floor_bytes.min(look.caches_bytes);
-        let worth_it = look.caches_bytes > self.floor_bytes + CRUMBS_BYTES;
+        self.caches_floor = self.caches_floor.min(look.caches_bytes);
+        self.scattered_floor = self.scattered_floor.min(look.scattered_bytes);
+        let cached = look.caches_bytes > self.caches_floor + CRUMBS_BYTES;
+        // A container's memory may come free long after it ended: its mounts go when it is removed.
+        let scattered = look.scattered_bytes > self.scattered_floor + 2 * CRUMBS_BYTES;
         if look.running > 0 {
             self.ran = true;
-            if self.quiet_looks < BUSY_LOOKS || look.pressed || !worth_it {
+            if self.quiet_looks < BUSY_LOOKS || look.pressed || !cached {
                 return Act::Nothing;
             }
             self.quiet_looks = 0;
             return Act::Some { bytes: look.caches_bytes / 8 };
         }
-        if self.quiet_looks < IDLE_LOOKS || !(self.ran || worth_it) {
+        if self.quiet_looks < IDLE_LOOKS || !(self.ran || cached || scattered) {
             return Act::Nothing;
         }
         self.ran = false;
         // What cannot be dropped is found at the next look; until then everything counts as such.
-        self.floor_bytes = look.caches_bytes;
+        self.caches_floor = look.caches_bytes;
+        self.scattered_floor = look.scattered_bytes;
         Act::All
     }
 }
@@ -162,7 +184,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     fn look(running: usize, disk_kib: u64, caches_mib: u64) -> Look {
-        Look { running, disk_kib, caches_bytes: caches_mib * MIB, pressed: false }
+        Look { running, disk_kib, caches_bytes: caches_mib * MIB, scattered_bytes: 4 * MIB, pressed: false }
     }
 
     #[test]
@@ -178,6 +200,26 @@ mod tests {
         assert_eq!(watch.decide(&look(0, 300_000, 80)), Act::Nothing, "a pull");
         assert_eq!(watch.decide(&look(0, 300_000, 80)), Act::Nothing);
         assert_eq!(watch.decide(&look(0, 300_000, 80)), Act::All, "and its caches");
+    }
+
+    #[test]
+    fn what_comes_free_in_crumbs_later_is_put_together() {
+        let mut watch = Watch::default();
+        let scattered = |mib| Look { scattered_bytes: mib * MIB, ..look(0, 0, 10) };
+        watch.decide(&look(1, 0, 10));
+        assert_eq!(watch.decide(&scattered(5)), Act::All);
+        assert_eq!(watch.decide(&scattered(5)), Act::Nothing);
+        assert_eq!(watch.decide(&scattered(80)), Act::All, "a removal came late");
+        for _ in 0..100 {
+            assert_eq!(watch.decide(&scattered(78)), Act::Nothing, "it cannot be put together");
+        }
+    }
+
+    #[test]
+    fn scattered_memory_is_what_the_balloon_cannot_report() {
+        let buddyinfo =
+            "Node 0, zone    DMA32      3      1      0      0      0      0      0      0      2      7    400\n";
+        assert_eq!(scattered_bytes(buddyinfo), (3 + 2 + 2 * 256) * PAGE_BYTES);
     }
 
     #[test]
