@@ -28,6 +28,8 @@ mod chain;
 mod device;
 #[cfg(target_os = "linux")]
 mod fs;
+#[cfg(all(target_os = "linux", feature = "fuzzing"))]
+pub mod fuzzing;
 #[cfg(target_os = "linux")]
 mod iov;
 #[cfg(target_os = "linux")]
