@@ -1,15 +1,12 @@
 //! Space: what images took on the host's disk comes back when they are removed.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::time::Duration;
 
 use cubby_harness::{Machine, wait_for};
 use serde_json::json;
 use sha2::Digest;
+
+use crate::footprint::{allocated, disk_of};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 const MIB: u64 = 1 << 20;
@@ -18,7 +15,7 @@ const MIB: u64 = 1 << 20;
 fn an_image_that_is_removed_gives_its_blocks_back_to_the_host() {
     let machine = Machine::start();
     let docker = machine.docker();
-    let disk = disk_of(machine.home());
+    let disk = disk_of(&machine);
     // Why first: the journal and the first tables of the filesystem are written once, whatever comes.
     let on_disk = |least: u64| {
         wait_for("the image to be on the disk", PATIENCE, || Some(allocated(&disk)).filter(|bytes| *bytes > least))
@@ -38,29 +35,8 @@ fn an_image_that_is_removed_gives_its_blocks_back_to_the_host() {
     println!("allocated on the host: {before} before, {full} with the image, {after} after");
 }
 
-/// Bytes that the file takes on the host, holes not counted.
-fn allocated(disk: &Path) -> u64 {
-    fs::metadata(disk).expect("the disk is there").blocks() * 512
-}
-
-fn disk_of(home: &Path) -> PathBuf {
-    let mut directories = vec![home.to_owned()];
-    let mut files = Vec::new();
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => directories.push(entry.path()),
-                Ok(kind) if kind.is_file() => files.push(entry.path()),
-                _ => {}
-            }
-        }
-    }
-    // Why by length: nothing else in a machine's home is nearly as long as its sparse disk.
-    files.into_iter().max_by_key(|file| fs::metadata(file).map_or(0, |file| file.len())).expect("a disk")
-}
-
 /// An archive of an image with one layer of that many MiB that do not compress, labelled when it is to stay.
-fn image(name: &str, mib: u64, seed: u64) -> Vec<u8> {
+pub fn image(name: &str, mib: u64, seed: u64) -> Vec<u8> {
     let mut state = seed;
     let words = std::iter::repeat_with(|| {
         // Source: Knuth's MMIX generator.

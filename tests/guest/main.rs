@@ -3,7 +3,9 @@
 //! Everything here boots the real guest under the real supervisor and talks to it through the sockets it offers.
 
 mod crashes;
+mod day;
 mod disk;
+mod footprint;
 mod idle;
 mod link;
 mod shares;
