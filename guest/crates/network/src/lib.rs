@@ -16,6 +16,6 @@ pub mod subnet;
 
 pub use error::{Error, Result};
 pub use mac::Mac;
-pub use netlink::{Cable, Netlink};
+pub use netlink::{Cable, Child, ChildKind, IpvlanFlag, IpvlanMode, MacvlanMode, Netlink};
 pub use sandbox::{Interface, Sandbox};
 pub use subnet::Subnet;

@@ -19,8 +19,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space,
 
 use crate::{
     error::{Context, Result},
-    mac::Mac,
-    netlink::{Link, Netlink},
+    netlink::Netlink,
 };
 
 const OWN_NAMESPACE: &str = "/proc/thread-self/ns/net";
@@ -46,6 +45,7 @@ pub struct Sandbox {
 pub struct Interface<'a> {
     pub name: &'a str,
     pub addresses: &'a [(IpAddr, u8)],
+    /// As [`Netlink::add_default_route`] takes them.
     pub gateways: &'a [IpAddr],
 }
 
@@ -108,18 +108,19 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Removes the interface with that MAC; its other end goes too. Blocks for an RCU grace period. An absent one is fine.
-    pub fn remove(&self, mac: Mac) -> Result<()> {
+    /// Removes the interface with that address; its other end goes too. Blocks for an RCU grace period. An absent one is fine.
+    pub fn remove(&self, address: IpAddr) -> Result<()> {
         let mut netlink = self.netlink();
-        let link = with_mac(&mut netlink, mac)?;
-        link.map_or(Ok(()), |link| netlink.delete_link(link.index)).context(|| format!("remove interface {mac}"))
+        let index = with_address(&mut netlink, address)?;
+        index.map_or(Ok(()), |index| netlink.delete_link(index)).context(|| format!("remove interface of {address}"))
     }
 
-    /// Makes `gateway`, through the interface with that MAC, the default route. An absent interface is fine.
-    pub fn route(&self, mac: Mac, gateway: IpAddr) -> Result<()> {
+    /// Makes `gateway`, through the interface with that address, the default route of its family. An absent interface is fine.
+    pub fn route(&self, address: IpAddr, gateway: IpAddr) -> Result<()> {
         let mut netlink = self.netlink();
-        let link = with_mac(&mut netlink, mac)?;
-        link.map_or(Ok(()), |link| netlink.add_default_route(link.index, gateway))
+        let index = with_address(&mut netlink, address)?;
+        index
+            .map_or(Ok(()), |index| netlink.add_default_route(index, gateway))
             .context(|| format!("set default route via {gateway}"))
     }
 
@@ -146,9 +147,8 @@ impl Sandbox {
     }
 }
 
-fn with_mac(netlink: &mut Netlink, mac: Mac) -> Result<Option<Link>> {
-    let links = netlink.links().context(|| "list interfaces of a sandbox".to_owned())?;
-    Ok(links.into_iter().find(|link| link.mac == mac.0))
+fn with_address(netlink: &mut Netlink, address: IpAddr) -> Result<Option<u32>> {
+    netlink.link_with_address(address).context(|| "list addresses of a sandbox".to_owned())
 }
 
 fn index_of(netlink: &mut Netlink, name: &str) -> Result<u32> {

@@ -14,20 +14,19 @@ pub fn wanted_address(record: &NetworkRecord, asked: &EndpointSettings, is_ipv6:
     let text =
         config.and_then(|config| if is_ipv6 { config.ipv6_address.as_deref() } else { config.ipv4_address.as_deref() });
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let (family, addresses) = if is_ipv6 { ("IPv6", &record.ipv6) } else { ("IPv4", &record.addresses) };
+    let family = if is_ipv6 { "IPv6" } else { "IPv4" };
     let address = text.parse().ok().filter(|address: &IpAddr| address.is_ipv6() == is_ipv6);
     let address = address
         .ok_or_else(|| Error::invalid(format!("invalid endpoint settings:\ninvalid {family} address: {text}")))?;
     if record.is_predefined() {
         return Err(Error::invalid("user specified IP address is supported on user defined networks only"));
     }
-    match addresses {
-        Some(addresses) if !addresses.by_user => Err(Error::invalid(
+    if record.subnets().any(|addresses| addresses.subnet.is_ipv6() == is_ipv6 && !addresses.by_user) {
+        return Err(Error::invalid(
             "user specified IP address is supported only when connecting to networks with user configured subnets",
-        )),
-        Some(addresses) if addresses.subnet.contains(address) => Ok(Some(address)),
-        _ => Err(not_in_subnet(text)),
+        ));
     }
+    record.subnet_of(address).map(|_| Some(address)).ok_or_else(|| not_in_subnet(text))
 }
 
 /// Both families' wishes, for a container that is not started yet.
@@ -52,6 +51,14 @@ pub fn mac(asked: &EndpointSettings, address: IpAddr) -> Result<Mac> {
     // Why: settings of an earlier run carry the MAC that was made from the address of then; it was nobody's wish.
     let earlier = asked.ip_address.as_deref().and_then(|text| text.parse().ok()).map(Mac::of);
     Ok(if earlier == Some(mac) { of(address) } else { mac })
+}
+
+/// Source: moby libnetwork/drivers/ipvlan/ipvlan_endpoint.go.
+pub fn no_mac(asked: &EndpointSettings) -> Result<()> {
+    match asked.mac_address.as_deref() {
+        None | Some("") => Ok(()),
+        Some(_) => Err(Error::invalid("ipvlan interfaces do not support custom mac address assignment")),
+    }
 }
 
 pub fn ipam(error: IpamError, record: &NetworkRecord) -> Error {
@@ -125,20 +132,7 @@ mod tests {
         let config =
             bollard_stubs::models::EndpointIpamConfig { ipv6_address: Some("fd00::2".into()), ..Default::default() };
         let asked = EndpointSettings { ipam_config: Some(config), ..EndpointSettings::default() };
-        let record = NetworkRecord {
-            id: "1".into(),
-            name: "n".into(),
-            created: String::new(),
-            driver: super::super::record::Driver::Bridge,
-            internal: false,
-            attachable: false,
-            addresses: None,
-            ipv6: None,
-            ipam_options: None,
-            options: Default::default(),
-            labels: Default::default(),
-            bridge: String::new(),
-        };
+        let record = NetworkRecord::blank("n", super::super::record::Driver::Bridge);
         assert!(wanted_addresses(&record, &asked).unwrap_err().message().ends_with("contain the IP address fd00::2"));
     }
 

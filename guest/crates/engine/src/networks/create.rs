@@ -1,22 +1,20 @@
 //! Creating networks: what is asked, checked and completed.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
-use bollard_stubs::models::{Ipam, IpamConfig, NetworkCreateRequest};
-use cubby_network::{Subnet, ipam};
+use bollard_stubs::models::NetworkCreateRequest;
+use cubby_network::{Subnet, netlink::is_link_name};
 
 use super::{
-    Created, Networks, kernel,
+    Created, Networks,
+    ipam::{self, Asked},
+    kernel,
     record::{Addresses, BRIDGE_NAME, Driver, NetworkRecord, is_predefined},
     table::{Live, Table},
+    template::{self, Template},
+    vlan::{self, Vlan},
 };
-use crate::{
-    error::{Error, ErrorKind, Result},
-    timestamps::rfc3339_nano,
-};
-
-/// Longest name of a link in the kernel (`IFNAMSIZ` less the NUL).
-const LINK_NAME_BYTES: usize = 15;
+use crate::error::{Error, ErrorKind, Result};
 
 impl Networks {
     /// # Errors
@@ -30,7 +28,7 @@ impl Networks {
     fn create_blocking(&self, request: NetworkCreateRequest) -> Result<Created> {
         check(&request)?;
         let routes = self.kernel.foreign_routes()?;
-        let record = {
+        let mut record = {
             let mut table = self.table();
             let record = complete(request, &table, &routes, self.kernel.engine_id())?;
             // Intent first: what the kernel gets from here on belongs to a record.
@@ -38,10 +36,10 @@ impl Networks {
             table.networks.insert(record.id.clone(), Live::new(record.clone()));
             record
         };
-        let made = self.kernel.ensure_bridge(&record);
-        let made = made.and_then(|bridge| {
+        let made = self.kernel.prepare_link(&mut record).and_then(|()| self.store(&record));
+        let made = made.and_then(|()| self.kernel.ensure_link(&record)).and_then(|link| {
             if let Some(live) = self.table().networks.get_mut(&record.id) {
-                live.bridge = bridge;
+                (live.bridge, live.record) = (link, record.clone());
             }
             self.apply_rules()
         });
@@ -56,8 +54,7 @@ impl Networks {
     /// Undoes what there is of a network that could not be made whole.
     fn discard(&self, id: &str) {
         let live = self.table().networks.remove(id);
-        let bridge = live.map_or(0, |live| live.bridge);
-        let unplugged = if bridge == 0 { Ok(()) } else { self.kernel.remove_link(bridge) };
+        let unplugged = live.map_or(Ok(()), |live| self.give_up_link(&live));
         for result in [unplugged, self.erase(id)] {
             if let Err(error) = result {
                 tracing::warn!(network = id, err = %error, "half-made network left something behind");
@@ -68,11 +65,9 @@ impl Networks {
 
 fn check(request: &NetworkCreateRequest) -> Result<()> {
     let name = request.name.as_str();
+    let forbidden = |text: String| Err(Error::new(ErrorKind::Forbidden, text));
     if is_predefined(name) {
-        return Err(Error::new(
-            ErrorKind::Forbidden,
-            format!("operation is not permitted on predefined {name} network"),
-        ));
+        return forbidden(format!("operation is not permitted on predefined {name} network"));
     }
     // Why so much is allowed: dockerd minds nothing but emptiness, and there are networks with spaces in their names.
     if name.trim().is_empty() {
@@ -84,33 +79,39 @@ fn check(request: &NetworkCreateRequest) -> Result<()> {
     if name.len() > 255 {
         return Err(Error::invalid(format!("invalid network name of {} bytes: at most 255 are allowed", name.len())));
     }
-    match request.driver.as_deref().unwrap_or_default() {
-        "" | "default" | "bridge" => {}
-        driver @ ("host" | "null") => {
-            let message = format!("only one instance of \"{driver}\" network is allowed");
-            return Err(Error::new(ErrorKind::Forbidden, message));
-        }
-        driver => {
-            return Err(Error::not_found(format!(
-                "could not find plugin {driver} in v1 plugin registry: plugin \"{driver}\" not found"
-            )));
-        }
+    template::check(request)?;
+    if request.config_only == Some(true) {
+        return Ok(());
     }
-    if !matches!(request.scope.as_deref().unwrap_or_default(), "" | "local") || request.ingress == Some(true) {
-        return Err(Error::new(
-            ErrorKind::Forbidden,
-            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
-        ));
+    driver(request)?;
+    match request.scope.as_deref().unwrap_or_default() {
+        "" | "local" => {}
+        "swarm" => return forbidden("cannot create a swarm scoped network when swarm is not active".to_owned()),
+        other => return Err(Error::invalid(format!("invalid network scope \"{other}\""))),
     }
-    if request.config_only == Some(true)
-        || request.config_from.as_ref().is_some_and(|from| from.network.as_deref().is_some_and(|name| !name.is_empty()))
-    {
-        return Err(Error::not_implemented("config-only networks are not supported"));
-    }
-    if request.enable_ipv4 == Some(false) && request.enable_ipv6 != Some(true) {
-        return Err(Error::invalid("IPv4 or IPv6 must be enabled"));
+    if request.ingress == Some(true) {
+        return forbidden("Ingress network can only be global scope network".to_owned());
     }
     Ok(())
+}
+
+fn driver(request: &NetworkCreateRequest) -> Result<Driver> {
+    match request.driver.as_deref().unwrap_or_default() {
+        "" | "default" | "bridge" => Ok(Driver::Bridge),
+        "macvlan" => Ok(Driver::Macvlan),
+        "ipvlan" => Ok(Driver::Ipvlan),
+        driver @ ("host" | "null") => {
+            let message = format!("only one instance of \"{driver}\" network is allowed");
+            Err(Error::new(ErrorKind::Forbidden, message))
+        }
+        "overlay" => Err(Error::new(
+            ErrorKind::Forbidden,
+            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
+        )),
+        driver => Err(Error::not_found(format!(
+            "could not find plugin {driver} in v1 plugin registry: plugin \"{driver}\" not found"
+        ))),
+    }
 }
 
 /// The record of a checked request. Under the table's lock, so that name and subnet stay free.
@@ -118,163 +119,88 @@ fn complete(request: NetworkCreateRequest, table: &Table, routes: &[Subnet], see
     if table.networks.values().any(|live| live.record.name == request.name) {
         return Err(Error::conflict(format!("network with name {} already exists", request.name)));
     }
-    let id = super::random_id();
-    let options = request.options.unwrap_or_default();
-    let bridge = options.get(BRIDGE_NAME).filter(|name| !name.is_empty()).cloned();
-    if let Some(name) = bridge.as_deref()
-        && (name.len() > LINK_NAME_BYTES || name.contains(['/', ' ', ':']) || matches!(name, "." | ".."))
-    {
-        return Err(Error::invalid(format!("invalid bridge name \"{name}\"")));
+    if request.config_only == Some(true) {
+        Asked::read(request.ipam.as_ref(), request.enable_ipv6 == Some(true))?;
+        let template = Some(Template::of(&request));
+        return Ok(NetworkRecord { template, ..common(request, Driver::Null) });
     }
+    let config_from = template::source(&request).map(str::to_owned);
+    let request = template::apply(request, table)?;
+    if request.enable_ipv4 == Some(false) && request.enable_ipv6 != Some(true) {
+        return Err(Error::invalid("IPv4 or IPv6 must be enabled"));
+    }
+    let driver = driver(&request)?;
+    let options = request.options.clone().unwrap_or_default();
+    let vlan = Vlan::read(driver, &options)?;
     let taken: Vec<Subnet> =
-        table.networks.values().flat_map(|live| live.record.families()).map(|addresses| addresses.subnet).collect();
-    let (asked_ipv4, asked_ipv6) = asked(request.ipam.as_ref())?;
-    let addresses = (request.enable_ipv4 != Some(false)).then(|| match asked_ipv4 {
-        Some(config) => asked_addresses(config, &taken),
-        None => choose_addresses(&taken, routes),
-    });
-    let ipv6 = (request.enable_ipv6 == Some(true)).then(|| match asked_ipv6 {
-        Some(config) => asked_addresses(config, &taken),
-        None => choose_ipv6_addresses(seed, &taken, routes),
-    });
-    let (addresses, ipv6) = (addresses.transpose()?, ipv6.transpose()?);
-    Ok(NetworkRecord {
-        bridge: bridge.unwrap_or_else(|| kernel::bridge_name(&id)),
-        id,
-        name: request.name,
-        created: rfc3339_nano(SystemTime::now()),
-        driver: Driver::Bridge,
+        table.networks.values().flat_map(|live| live.record.subnets()).map(|addresses| addresses.subnet).collect();
+    let subnets = subnets(&request, vlan, driver, &taken, routes, seed)?;
+    let mut record = NetworkRecord { config_from, ..common(request, driver) };
+    record.bridge = link_name(&record, vlan)?;
+    for one in subnets {
+        let first = if one.subnet.is_ipv6() { &mut record.ipv6 } else { &mut record.addresses };
+        match first {
+            None => *first = Some(one),
+            Some(_) => record.more.push(one),
+        }
+    }
+    vlan::check_shared(&record, table)?;
+    Ok(record)
+}
+
+/// Every subnet of the network, in the order asked.
+fn subnets(
+    request: &NetworkCreateRequest,
+    vlan: Option<Vlan>,
+    driver: Driver,
+    taken: &[Subnet],
+    routes: &[Subnet],
+    seed: &str,
+) -> Result<Vec<Addresses>> {
+    let with_ipv6 = request.enable_ipv6 == Some(true);
+    let asked = Asked::read(request.ipam.as_ref(), with_ipv6)?;
+    let with_gateway = match vlan {
+        None => true,
+        Some(vlan) => !vlan.is_routed() && request.internal != Some(true),
+    };
+    let mut all = Vec::new();
+    if request.enable_ipv4 != Some(false) {
+        let choose = |taken: &[Subnet]| ipam::choose_subnet(taken, routes);
+        all.extend(ipam::addresses(&asked.ipv4, taken, driver, with_gateway, choose)?);
+    }
+    if with_ipv6 {
+        let choose = |taken: &[Subnet]| ipam::choose_ipv6_subnet(seed, taken, routes);
+        all.extend(ipam::addresses(&asked.ipv6, taken, driver, with_gateway, choose)?);
+    }
+    Ok(all)
+}
+
+/// What a record has of its request whatever the driver.
+fn common(request: NetworkCreateRequest, driver: Driver) -> NetworkRecord {
+    NetworkRecord {
         internal: request.internal.unwrap_or(false),
         attachable: request.attachable.unwrap_or(false),
-        addresses,
-        ipv6,
         ipam_options: request.ipam.and_then(|ipam| ipam.options),
-        options,
+        options: request.options.unwrap_or_default(),
         labels: request.labels.unwrap_or_default(),
-    })
+        ..NetworkRecord::blank(&request.name, driver)
+    }
 }
 
-/// What is asked for IPv4 and for IPv6, at most one subnet of each.
-fn asked(ipam: Option<&Ipam>) -> Result<(Option<&IpamConfig>, Option<&IpamConfig>)> {
-    let driver = ipam.and_then(|ipam| ipam.driver.as_deref()).unwrap_or_default();
-    if !matches!(driver, "" | "default") {
-        return Err(Error::invalid(format!("invalid ipam driver: \"{driver}\" not found")));
+fn link_name(record: &NetworkRecord, vlan: Option<Vlan>) -> Result<String> {
+    if vlan.is_some() {
+        return vlan::parent(record.driver, &record.options, &record.id);
     }
-    let configs = ipam.and_then(|ipam| ipam.config.as_deref()).unwrap_or_default();
-    let empty = |text: &Option<String>| text.as_deref().unwrap_or_default().is_empty();
-    let says_nothing = |config: &IpamConfig| {
-        empty(&config.subnet)
-            && empty(&config.ip_range)
-            && empty(&config.gateway)
-            && config.auxiliary_addresses.is_none()
-    };
-    let wanted = configs.iter().filter(|config| !says_nothing(config));
-    let is_ipv6 = |config: &IpamConfig| config.subnet.as_deref().is_some_and(|subnet| subnet.contains(':'));
-    let (ipv6, ipv4): (Vec<&IpamConfig>, Vec<&IpamConfig>) = wanted.partition(|config| is_ipv6(config));
-    if ipv4.len() > 1 || ipv6.len() > 1 {
-        return Err(Error::invalid("bridge driver doesn't support multiple subnets"));
+    match record.options.get(BRIDGE_NAME).filter(|name| !name.is_empty()) {
+        Some(name) if !is_link_name(name) => Err(Error::invalid(format!("invalid bridge name \"{name}\""))),
+        Some(name) => Ok(name.clone()),
+        None => Ok(kernel::bridge_name(&record.id)),
     }
-    Ok((ipv4.first().copied(), ipv6.first().copied()))
-}
-
-/// A default subnet that no network has and no route leads to.
-pub(super) fn choose_addresses(taken: &[Subnet], routes: &[Subnet]) -> Result<Addresses> {
-    let subnet = ipam::choose_subnet(&[taken, routes].concat())
-        .ok_or_else(|| Error::invalid("all predefined address pools have been fully subnetted"))?;
-    if let Some(avoided) = ipam::choose_subnet(taken).filter(|first| *first != subnet)
-        && let Some(route) = routes.iter().find(|route| route.overlaps(avoided))
-    {
-        tracing::warn!(%avoided, %route, chosen = %subnet, "subnets that this machine routes elsewhere are avoided");
-    }
-    Ok(chosen(subnet))
-}
-
-fn choose_ipv6_addresses(seed: &str, taken: &[Subnet], routes: &[Subnet]) -> Result<Addresses> {
-    let subnet = ipam::choose_ipv6_subnet(seed, &[taken, routes].concat());
-    subnet.map(chosen).ok_or_else(|| Error::invalid("all predefined address pools have been fully subnetted"))
-}
-
-fn chosen(subnet: Subnet) -> Addresses {
-    Addresses { subnet, range: None, gateway: subnet.hosts().0, auxiliary: BTreeMap::new(), by_user: false }
-}
-
-fn asked_addresses(config: &IpamConfig, taken: &[Subnet]) -> Result<Addresses> {
-    let invalid = |text: String| Error::invalid(format!("invalid network config:\n{text}"));
-    let text = config.subnet.as_deref().unwrap_or_default();
-    let subnet: Subnet =
-        text.parse().map_err(|_| invalid(format!("invalid subnet {text}: invalid CIDR block notation")))?;
-    let host_bits = text.split('/').next().and_then(|text| text.parse::<IpAddr>().ok()) != Some(subnet.address());
-    if host_bits {
-        return Err(invalid(format!("invalid subnet {text}: it should be {subnet}")));
-    }
-    if subnet.prefix() > if subnet.is_ipv6() { 126 } else { 30 } {
-        return Err(invalid(format!("invalid subnet {text}: it has no room for a gateway and a container")));
-    }
-    if let Some(other) = taken.iter().find(|other| subnet.overlaps(**other)) {
-        tracing::info!(%subnet, %other, "network refused");
-        return Err(Error::new(
-            ErrorKind::Forbidden,
-            "invalid pool request: Pool overlaps with other one on this address space",
-        ));
-    }
-    let range = config.ip_range.as_deref().filter(|text| !text.is_empty()).map(|text| {
-        let range: Result<Subnet, _> = text.parse();
-        range
-            .ok()
-            .filter(|range| subnet.covers(*range))
-            .ok_or_else(|| invalid(format!("invalid ip-range {text}: parent subnet {subnet} doesn't contain ip-range")))
-    });
-    let inside = |what: &str, text: &str| -> Result<IpAddr> {
-        let address: Option<IpAddr> = text.parse().ok();
-        let (low, high) = subnet.hosts();
-        address.filter(|address| (low..=high).contains(address)).ok_or_else(|| {
-            invalid(format!("invalid {what} {text}: parent subnet {subnet} doesn't contain this address"))
-        })
-    };
-    let gateway = config.gateway.as_deref().filter(|text| !text.is_empty());
-    // Why: some clients write the gateway with the subnet's prefix.
-    let gateway = gateway.map(|text| inside("gateway address", text.split('/').next().unwrap_or(text))).transpose()?;
-    let auxiliary = config.auxiliary_addresses.iter().flatten();
-    let auxiliary = auxiliary.map(|(name, text)| Ok((name.clone(), inside("auxiliary address", text)?)));
-    let range = range.transpose()?;
-    let first = range.map_or(subnet.hosts().0, |range| range.address().max(subnet.hosts().0));
-    Ok(Addresses {
-        subnet,
-        range,
-        gateway: gateway.unwrap_or(first),
-        auxiliary: auxiliary.collect::<Result<_>>()?,
-        by_user: true,
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn config(subnet: &str, range: &str, gateway: &str) -> IpamConfig {
-        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        IpamConfig { subnet: text(subnet), ip_range: text(range), gateway: text(gateway), auxiliary_addresses: None }
-    }
-
-    #[test]
-    fn asked_subnets_are_checked() {
-        let taken = ["10.1.0.0/16".parse().unwrap()];
-        let refused = |subnet: &str, range: &str, gateway: &str| {
-            asked_addresses(&config(subnet, range, gateway), &taken).unwrap_err().message().to_owned()
-        };
-        assert!(refused("10.2.0.1/16", "", "").contains("it should be 10.2.0.0/16"));
-        assert!(refused("10.1.4.0/24", "", "").contains("Pool overlaps"));
-        assert!(refused("10.2.0.0/33", "", "").contains("invalid CIDR"));
-        assert!(refused("10.2.0.0/24", "10.3.0.0/25", "").contains("invalid ip-range"));
-        assert!(refused("10.2.0.0/24", "", "10.3.0.1").contains("invalid gateway"));
-        assert!(refused("10.2.0.0/31", "", "").contains("no room"));
-        let good = asked_addresses(&config("10.2.0.0/24", "10.2.0.128/25", "10.2.0.254"), &taken).unwrap();
-        assert_eq!((good.gateway, good.by_user), (IpAddr::from([10, 2, 0, 254]), true));
-        assert_eq!(asked_addresses(&config("10.2.0.0/24", "", ""), &[]).unwrap().gateway, IpAddr::from([10, 2, 0, 1]));
-        let ipv6 = asked_addresses(&config("fd00:0::/64", "", ""), &[]).unwrap();
-        assert_eq!(ipv6.gateway.to_string(), "fd00::1");
-        assert!(refused("fd00::5/64", "", "").contains("it should be fd00::/64"));
-    }
 
     #[test]
     fn names_and_drivers_are_checked() {
@@ -286,6 +212,9 @@ mod tests {
         assert_eq!(refused(" ", ""), "invalid name: name is empty");
         assert!(refused("a/b", "").starts_with("invalid network name"));
         assert!(refused("a", "overlay9").contains("plugin \"overlay9\" not found"));
+        assert!(refused("a", "overlay").contains("not a swarm manager"));
         assert!(refused("a", "host").contains("only one instance"));
+        let scoped = NetworkCreateRequest { name: "a".into(), scope: Some("swarm".into()), ..Default::default() };
+        assert!(check(&scoped).unwrap_err().message().starts_with("cannot create a swarm scoped network"));
     }
 }

@@ -11,15 +11,17 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bollard_stubs::models::EndpointSettings;
-use cubby_network::{Interface, Sandbox, dns};
+use cubby_network::{Interface, Mac, Sandbox, dns};
 use tokio::sync::oneshot;
 
 use super::{
     Join, Joined, NetworkMode, Networks,
-    endpoint::Reserved,
+    endpoint::{self, Reserved},
     kernel::ENDED_WAIT,
     names::View,
+    record::Driver,
     table::{Member, Table},
+    vlan::Vlan,
 };
 use crate::error::{Error, Result};
 
@@ -121,9 +123,7 @@ impl Networks {
             endpoints: reserved.iter().map(|one| (one.record.name.clone(), one.endpoint.settings.clone())).collect(),
             hosts: super::resolve::hosts(&join, &reserved, gateway, &links),
             resolv_conf: super::resolve::resolv_conf(&join, own_names),
-            address: gateway
-                .or(reserved.len().checked_sub(1))
-                .and_then(|at| Some(reserved[at].endpoint.addresses.first()?.0)),
+            address: published_at(&reserved, gateway),
         };
         let member = Member {
             name: join.name.clone(),
@@ -145,17 +145,28 @@ impl Networks {
 
     /// Makes a reserved endpoint in the sandbox. `routed`: its gateway is the container's default route. Blocks.
     pub(super) fn plug(&self, sandbox: &Sandbox, one: &Reserved, routed: bool) -> Result<()> {
-        let Some(mac) = one.endpoint.mac else { return Ok(()) };
-        let name = &one.endpoint.interface;
-        let outside = self.kernel.plug(&one.record, one.bridge, sandbox.netns(), name, mac)?;
-        let gateways: Vec<IpAddr> =
-            one.record.families().filter(|_| routed).map(|addresses| addresses.gateway).collect();
-        let interface = Interface { name, addresses: &one.endpoint.addresses, gateways: &gateways };
-        if one.endpoint.of_family(true).is_some() {
+        let Reserved { record, bridge, endpoint } = one;
+        let name = &endpoint.interface;
+        if name.is_empty() {
+            return Ok(());
+        }
+        let outside = match Vlan::of(record) {
+            Some(vlan) => {
+                self.kernel.plug_child(record, vlan, *bridge, sandbox, name, endpoint.mac)?;
+                None
+            }
+            None => {
+                let mac = endpoint.mac.unwrap_or_else(Mac::random);
+                Some(self.kernel.plug(record, *bridge, sandbox.netns(), name, mac)?)
+            }
+        };
+        let gateways = if routed { record.gateways(&endpoint.addresses) } else { Vec::new() };
+        let interface = Interface { name, addresses: &endpoint.addresses, gateways: &gateways };
+        if endpoint.of_family(true).is_some() {
             sandbox.enable_ipv6(name).map_err(|source| Error::system(format!("switch IPv6 on for {name}"), source))?;
         }
         sandbox.configure(&interface).map_err(|source| Error::system(format!("set up {name}"), source))?;
-        self.kernel.settle(&outside, &one.record.bridge)
+        outside.map_or(Ok(()), |outside| self.kernel.settle(&outside, &record.bridge))
     }
 
     /// Starts the name server of a member if it has none. Blocks.
@@ -204,10 +215,15 @@ fn wanted(table: &Table, join: &Join) -> Result<Vec<(String, EndpointSettings)>>
     Ok(wanted)
 }
 
-/// Which endpoint has the default route: the highest priority, then the first name; none on internal networks alone.
+/// Which endpoint has the default route; none on internal networks alone.
 fn default_route(reserved: &[Reserved]) -> Option<usize> {
-    let routed = reserved.iter().enumerate().filter(|(_, one)| one.endpoint.mac.is_some() && !one.record.internal);
-    let order =
-        |one: &Reserved| (std::cmp::Reverse(one.endpoint.settings.gw_priority.unwrap_or(0)), one.record.name.clone());
-    routed.min_by_key(|(_, one)| order(one)).map(|(at, _)| at)
+    let routed = reserved.iter().enumerate().filter(|(_, one)| endpoint::leads_out(&one.record, &one.endpoint));
+    routed.min_by_key(|(_, one)| endpoint::route_order(&one.record, &one.endpoint)).map(|(at, _)| at)
+}
+
+/// Where published ports lead: the address on the bridge that has the default route, else on the last one.
+fn published_at(reserved: &[Reserved], gateway: Option<usize>) -> Option<IpAddr> {
+    let on_bridge = |one: &&Reserved| one.record.driver == Driver::Bridge;
+    let routed = gateway.map(|at| &reserved[at]).filter(on_bridge);
+    routed.or_else(|| reserved.iter().rfind(on_bridge)).and_then(|one| Some(one.endpoint.addresses.first()?.0))
 }

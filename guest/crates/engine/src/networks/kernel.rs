@@ -82,7 +82,7 @@ impl Kernel {
         &self.engine_id
     }
 
-    fn route(&self) -> MutexGuard<'_, Netlink> {
+    pub(super) fn route(&self) -> MutexGuard<'_, Netlink> {
         self.route.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,7 +90,7 @@ impl Kernel {
         self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_own(&self, alias: &str) -> bool {
+    pub(super) fn is_own(&self, alias: &str) -> bool {
         Mark::parse(alias).is_some_and(|mark| mark.engine == self.engine_id)
     }
 
@@ -123,7 +123,7 @@ impl Kernel {
         fs::write(forwarding, "1")
     }
 
-    /// Removes our bridges that no record asks for, and what engines left that died and never came back: their bridges
+    /// Removes our links that no record asks for, and what engines left that died and never came back: their bridges
     /// without a single port, and their rules with the last of these.
     pub fn sweep(&self, known: impl Fn(&str) -> bool) -> Result<()> {
         let mut route = self.route();
@@ -133,7 +133,9 @@ impl Kernel {
         for (link, mark) in marked {
             let in_use = links.iter().any(|port| port.master == link.index);
             let own = mark.engine == self.engine_id;
-            let refuse = if own { !known(&mark.network) } else { !in_use && !mark.is_alive() };
+            // Why bridges alone of others: who is on a parent interface cannot be seen from here.
+            let of_the_dead = || link.kind == "bridge" && !in_use && !mark.is_alive();
+            let refuse = if own { !known(&mark.network) } else { of_the_dead() };
             if !refuse {
                 kept.insert(mark.engine);
                 continue;
@@ -152,8 +154,8 @@ impl Kernel {
     ///
     /// # Errors
     /// Conflict when its name belongs to somebody else's link.
-    pub fn ensure_bridge(&self, record: &NetworkRecord) -> Result<u32> {
-        if record.driver != Driver::Bridge || record.families().next().is_none() {
+    pub(super) fn ensure_bridge(&self, record: &NetworkRecord) -> Result<u32> {
+        if record.driver != Driver::Bridge || record.subnets().next().is_none() {
             return Ok(0);
         }
         if record.ipv6.is_some() {
@@ -171,7 +173,7 @@ impl Kernel {
             }
             return finish_bridge(&mut route, link.index, record, &mark).map_err(failed);
         }
-        let mac = match record.addresses.as_ref().map(|addresses| addresses.gateway) {
+        let mac = match record.addresses.as_ref().and_then(|addresses| addresses.gateway) {
             Some(IpAddr::V4(gateway)) => Mac::of(gateway),
             _ => Mac::random(),
         };
@@ -299,7 +301,7 @@ impl Kernel {
     pub fn apply_rules<'a>(&self, records: impl Iterator<Item = &'a NetworkRecord>) -> Result<()> {
         let bridges = records.filter(|record| record.driver == Driver::Bridge).map(|record| firewall::Bridge {
             name: record.bridge.clone(),
-            subnets: record.families().map(|addresses| addresses.subnet).collect(),
+            subnets: record.subnets().map(|addresses| addresses.subnet).collect(),
             internal: record.internal,
             masquerade: record.masquerades(),
         });
@@ -328,8 +330,10 @@ fn finish_bridge(route: &mut Netlink, index: u32, record: &NetworkRecord, mark: 
     if record.ipv6.is_some() {
         fs::write(format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", record.bridge), "0")?;
     }
-    for addresses in record.families() {
-        route.add_address(index, addresses.gateway, addresses.subnet.prefix())?;
+    for addresses in record.subnets() {
+        if let Some(gateway) = addresses.gateway {
+            route.add_address(index, gateway, addresses.subnet.prefix())?;
+        }
     }
     route.set_up(index)?;
     Ok(index)

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use bollard_stubs::models::EndpointSettings;
 
-use super::{NetworkMode, NetworkUser, Networks, endpoint::Reserved, record::Driver};
+use super::{
+    NetworkMode, NetworkUser, Networks,
+    endpoint::Reserved,
+    record::{Driver, NetworkRecord},
+};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Networks {
@@ -31,7 +35,7 @@ impl Networks {
     fn connect_blocking(self: &Arc<Self>, network: &str, container: &str, asked: EndpointSettings) -> Result<()> {
         let record = self.table().network(network)?.record.clone();
         let user = self.user(container)?;
-        check_connect(&record.name, record.driver, &user)?;
+        check_connect(&record, &user)?;
         super::checks::wanted_addresses(&record, &asked)?;
         if !user.running {
             let settings = EndpointSettings { network_id: Some(record.id.clone()), ..asked };
@@ -50,15 +54,13 @@ impl Networks {
             (0..).map(|number| format!("eth{number}")).find(|name| !interfaces.contains(name)).unwrap_or_default();
         let (reserved, routed) = {
             let mut table = self.table();
-            let has_route = table
-                .networks
-                .values()
-                .any(|live| !live.record.internal && live.endpoints.contains_key(&user.container_id));
             let live = table
                 .networks
                 .get_mut(&record.id)
                 .ok_or_else(|| Error::not_found(format!("network {network} not found")))?;
-            (live.reserve(&user.container_id, &user.name, &hostname, free, &asked)?, !has_route && !record.internal)
+            let reserved = live.reserve(&user.container_id, &user.name, &hostname, free, &asked)?;
+            let routed = table.routed(&user.container_id).is_some_and(|(live, _)| live.record.id == record.id);
+            (reserved, routed)
         };
         let made = self
             .plug(&sandbox, &reserved, routed)
@@ -83,8 +85,8 @@ impl Networks {
             }
             table.members.get(container_id).and_then(|member| member.sandbox.clone())
         };
-        if let (Some(sandbox), Some(mac)) = (sandbox, reserved.endpoint.mac)
-            && let Err(error) = sandbox.remove(mac)
+        if let (Some(sandbox), Some((address, _))) = (sandbox, reserved.endpoint.addresses.first())
+            && let Err(error) = sandbox.remove(*address)
         {
             tracing::warn!(container_id, network = %reserved.record.name, err = %error, "interface could not be removed");
         }
@@ -138,28 +140,26 @@ impl Networks {
     fn move_route(&self, container_id: &str) {
         let next = {
             let table = self.table();
-            let networks = table
-                .networks
-                .values()
-                .filter(|live| !live.record.internal && live.endpoints.contains_key(container_id));
-            let next = networks.min_by(|a, b| a.record.name.cmp(&b.record.name));
-            let next = next.and_then(|live| {
-                let gateways: Vec<_> = live.record.families().map(|addresses| addresses.gateway).collect();
-                Some((gateways, live.endpoints.get(container_id)?.mac?))
+            let next = table.routed(container_id).and_then(|(live, endpoint)| {
+                Some((live.record.gateways(&endpoint.addresses), endpoint.addresses.first()?.0))
             });
             next.zip(table.members.get(container_id).and_then(|member| member.sandbox.clone()))
         };
-        let Some(((gateways, mac), sandbox)) = next else { return };
+        let Some(((gateways, address), sandbox)) = next else { return };
         for gateway in gateways {
-            if let Err(error) = sandbox.route(mac, gateway) {
+            if let Err(error) = sandbox.route(address, gateway) {
                 tracing::warn!(container_id, err = %error, "default route could not be moved");
             }
         }
     }
 }
 
-fn check_connect(network: &str, driver: Driver, user: &NetworkUser) -> Result<()> {
-    match (&user.mode, driver) {
+fn check_connect(record: &NetworkRecord, user: &NetworkUser) -> Result<()> {
+    let network = &record.name;
+    match (&user.mode, record.driver) {
+        _ if record.template.is_some() => {
+            Err(Error::new(ErrorKind::Forbidden, "cannot create endpoint on configuration-only network"))
+        }
         (NetworkMode::Container(_), _) => Err(Error::invalid(
             "container sharing network namespace with another container or host cannot be connected to any other network",
         )),

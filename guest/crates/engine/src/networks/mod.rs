@@ -13,6 +13,7 @@ mod checks;
 mod create;
 mod endpoint;
 mod forwards;
+mod ipam;
 mod join;
 mod kernel;
 mod live;
@@ -20,12 +21,15 @@ mod mark;
 mod mode;
 mod names;
 mod open;
+mod parent;
 mod ports;
 mod query;
 mod record;
 mod remove;
 mod resolve;
 mod table;
+mod template;
+mod vlan;
 
 #[cfg(test)]
 mod tests;

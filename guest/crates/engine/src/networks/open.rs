@@ -1,15 +1,14 @@
 //! Start and stop: records and kernel made to agree.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, OnceLock},
-    time::SystemTime,
 };
 
 use cubby_network::Subnet;
 
 use super::{
-    NETWORK, Networks, create,
+    NETWORK, Networks, ipam,
     kernel::{Kernel, bridge_name},
     record::{BRIDGE_NAME, Driver, NetworkRecord},
     table::{Live, Table},
@@ -19,7 +18,6 @@ use crate::{
     error::{Error, Result},
     events::EventBus,
     state::State,
-    timestamps::rfc3339_nano,
 };
 
 impl Networks {
@@ -45,8 +43,8 @@ impl Networks {
     fn close_blocking(&self) {
         let (members, bridges) = {
             let mut table = self.table();
-            let bridges: Vec<u32> =
-                table.networks.values().map(|live| live.bridge).filter(|index| *index != 0).collect();
+            let owned = table.networks.values().filter(|live| live.record.owns_link() && live.bridge != 0);
+            let bridges: BTreeSet<u32> = owned.map(|live| live.bridge).collect();
             (std::mem::take(&mut table.members), bridges)
         };
         drop(members);
@@ -90,12 +88,12 @@ impl Networks {
     fn predefine(&self, in_guest: bool) -> Result<()> {
         for (name, driver) in [("host", Driver::Host), ("none", Driver::Null)] {
             if self.table().network(name).is_err() {
-                self.enter(blank(name, driver))?;
+                self.enter(NetworkRecord::blank(name, driver))?;
             }
         }
         let routes = self.kernel.foreign_routes()?;
         let existing = self.table().network("bridge").ok().map(|live| live.record.clone());
-        let mut record = existing.clone().unwrap_or_else(|| blank("bridge", Driver::Bridge));
+        let mut record = existing.clone().unwrap_or_else(|| NetworkRecord::blank("bridge", Driver::Bridge));
         let name = if in_guest { "docker0" } else { "cubby0" };
         if record.bridge.is_empty() || self.kernel.is_foreign(&record.bridge)? {
             let taken = self.kernel.is_foreign(name)?;
@@ -104,11 +102,11 @@ impl Networks {
         let others: Vec<Subnet> = {
             let table = self.table();
             let others = table.networks.values().filter(|live| live.record.name != "bridge");
-            others.flat_map(|live| live.record.families()).map(|addresses| addresses.subnet).collect()
+            others.flat_map(|live| live.record.subnets()).map(|addresses| addresses.subnet).collect()
         };
         let clashes = |subnet: Subnet| routes.iter().any(|route| route.overlaps(subnet));
         if record.addresses.as_ref().is_none_or(|addresses| clashes(addresses.subnet)) {
-            let chosen = create::choose_addresses(&others, &routes)?;
+            let chosen = ipam::chosen(ipam::choose_subnet(&others, &routes)?);
             if let Some(former) = &record.addresses {
                 tracing::warn!(former = %former.subnet, now = %chosen.subnet, "the host routes the default network's subnet elsewhere: it moves");
             }
@@ -124,11 +122,11 @@ impl Networks {
         Ok(())
     }
 
-    /// A network whose bridge cannot be made stays, unusable, and says why in the log: the engine starts all the same.
+    /// A network whose link cannot be made stays, unusable, and says why in the log: the engine starts all the same.
     fn make_bridges(&self) {
         let records: Vec<NetworkRecord> = self.table().networks.values().map(|live| live.record.clone()).collect();
         for record in records {
-            match self.kernel.ensure_bridge(&record) {
+            match self.kernel.ensure_link(&record) {
                 Ok(index) => {
                     if let Some(live) = self.table().networks.get_mut(&record.id) {
                         live.bridge = index;
@@ -137,23 +135,6 @@ impl Networks {
                 Err(error) => tracing::error!(network = %record.name, err = %error, "network is unusable"),
             }
         }
-    }
-}
-
-fn blank(name: &str, driver: Driver) -> NetworkRecord {
-    NetworkRecord {
-        id: super::random_id(),
-        name: name.to_owned(),
-        created: rfc3339_nano(SystemTime::now()),
-        driver,
-        internal: false,
-        attachable: false,
-        addresses: None,
-        ipv6: None,
-        ipam_options: None,
-        options: HashMap::new(),
-        labels: HashMap::new(),
-        bridge: String::new(),
     }
 }
 

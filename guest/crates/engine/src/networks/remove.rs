@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bollard_stubs::models::NetworkPruneResponse;
 
-use super::{Networks, record::NetworkRecord, table::Table};
+use super::{Networks, record::NetworkRecord, table::Table, template};
 use crate::{
     error::{Error, ErrorKind, Result},
     filters::Filters,
@@ -27,7 +27,7 @@ impl Networks {
         let unused: Vec<NetworkRecord> = {
             let table = self.table();
             let networks =
-                table.networks.values().filter(|live| live.endpoints.is_empty() && !live.record.is_predefined());
+                table.networks.values().filter(|live| live.endpoints.is_empty() && may_be_pruned(&live.record));
             networks.map(|live| live.record.clone()).collect()
         };
         let mut deleted = Vec::new();
@@ -56,11 +56,18 @@ impl Networks {
             table.networks.remove(&id)
         };
         let Some(live) = live else { return Ok(()) };
-        let unplugged = if live.bridge == 0 { Ok(()) } else { self.kernel.remove_link(live.bridge) };
+        let unplugged = self.give_up_link(&live);
         let ruled = self.apply_rules();
-        self.publish(&live.record, "destroy", None);
+        if live.record.template.is_none() {
+            self.publish(&live.record, "destroy", None);
+        }
         unplugged.and(ruled)
     }
+}
+
+/// Source: moby 28, daemon/prune.go (`localNetworksPrune`).
+fn may_be_pruned(record: &NetworkRecord) -> bool {
+    !record.is_predefined() && record.template.is_none()
 }
 
 fn removable(table: &Table, name_or_id: &str) -> Result<String> {
@@ -70,6 +77,7 @@ fn removable(table: &Table, name_or_id: &str) -> Result<String> {
         let message = format!("{} is a pre-defined network and cannot be removed", record.name);
         return Err(Error::new(ErrorKind::Forbidden, message));
     }
+    template::check_unused(record, table)?;
     if live.endpoints.is_empty() {
         return Ok(record.id.clone());
     }

@@ -86,8 +86,7 @@ pub fn hosts(
     gateway: Option<usize>,
     links: &[(String, String, Option<IpAddr>)],
 ) -> String {
-    let gateway = gateway.and_then(|at| reserved[at].record.families().next());
-    let host_gateway = join.host_gateway.or(gateway.map(|addresses| addresses.gateway));
+    let host_gateway = join.host_gateway.or_else(|| reserved[gateway?].record.subnets().next()?.gateway);
     let extra: Vec<(IpAddr, String)> =
         join.extra_hosts.iter().filter_map(|entry| extra_host(entry, host_gateway)).collect();
     if join.mode == NetworkMode::Host {

@@ -11,7 +11,10 @@ use std::{
 use bollard_stubs::models::{EndpointSettings, NetworkContainer};
 use cubby_network::{Mac, Sandbox, ipam::Pool};
 
-use super::record::{Addresses, NetworkRecord};
+use super::{
+    endpoint,
+    record::{Addresses, NetworkRecord},
+};
 use crate::error::{Error, Result};
 
 #[derive(Default)]
@@ -25,9 +28,9 @@ pub struct Table {
 /// A network and its endpoints.
 pub struct Live {
     pub record: NetworkRecord,
-    /// Of each family that the network has.
+    /// Of each subnet that the network has, IPv4 first.
     pub pools: Vec<Pool>,
-    /// Index of the bridge in the kernel; 0 when there is none.
+    /// Index of the link in the kernel; 0 when there is none.
     pub bridge: u32,
     /// By container id.
     pub endpoints: HashMap<String, Endpoint>,
@@ -65,7 +68,7 @@ pub struct Member {
 
 impl Live {
     pub fn new(record: NetworkRecord) -> Self {
-        let pools = record.families().map(fresh_pool).collect();
+        let pools = record.subnets().map(fresh_pool).collect();
         Self { record, pools, bridge: 0, endpoints: HashMap::new() }
     }
 
@@ -92,7 +95,7 @@ impl Live {
 
 fn fresh_pool(addresses: &Addresses) -> Pool {
     let mut pool = Pool::new(addresses.subnet, addresses.range);
-    for reserved in addresses.auxiliary.values().chain([&addresses.gateway]) {
+    for reserved in addresses.auxiliary.values().chain(&addresses.gateway) {
         // Why: two names for one auxiliary address are allowed, and it is reserved once.
         let _ = pool.claim(*reserved);
     }
@@ -143,6 +146,13 @@ impl Table {
     pub fn network(&self, name_or_id: &str) -> Result<&Live> {
         let id = self.find(name_or_id)?;
         self.networks.get(id).ok_or_else(|| Error::not_found(format!("network {name_or_id} not found")))
+    }
+
+    /// The network that has a container's default route, with the container's endpoint there.
+    pub fn routed(&self, container_id: &str) -> Option<(&Live, &Endpoint)> {
+        let on = self.networks.values().filter_map(|live| Some((live, live.endpoints.get(container_id)?)));
+        let routed = on.filter(|(live, endpoint)| endpoint::leads_out(&live.record, endpoint));
+        routed.min_by_key(|(live, endpoint)| endpoint::route_order(&live.record, endpoint))
     }
 
     /// Forgets a container on every network; its member entry is handed out, to be dropped outside the lock.

@@ -11,25 +11,25 @@ use super::{
     message::{ACK, CREATE, EXCLUSIVE, Message, attributes, text, word},
 };
 
-const RTM_NEWLINK: u16 = 16;
+pub(super) const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const RTM_SETLINK: u16 = 19;
 
-const AF_UNSPEC: u8 = 0;
+pub(super) const AF_UNSPEC: u8 = 0;
 const AF_BRIDGE: u8 = 7;
 const IFF_UP: u32 = 1;
 
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
+pub(super) const IFLA_ADDRESS: u16 = 1;
+pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
 const IFLA_PROTINFO: u16 = 12;
-const IFLA_LINKINFO: u16 = 18;
+pub(super) const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
-const IFLA_NET_NS_FD: u16 = 28;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
+pub(super) const IFLA_NET_NS_FD: u16 = 28;
+pub(super) const IFLA_INFO_KIND: u16 = 1;
+pub(super) const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 
@@ -42,10 +42,20 @@ pub struct Link {
     pub index: u32,
     pub name: String,
     pub alias: String,
+    /// `bridge`, `veth`…; empty for those that have no software driver.
+    pub kind: String,
     /// All zero when it has none.
     pub mac: [u8; 6],
     /// Index of the bridge it is a port of, or 0.
     pub master: u32,
+}
+
+/// Whether the kernel takes this as a link's name. Source: net/core/dev.c, `dev_valid_name`.
+pub fn is_link_name(name: &str) -> bool {
+    // `IFNAMSIZ` less the NUL.
+    (1..=15).contains(&name.len())
+        && !matches!(name, "." | "..")
+        && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace())
 }
 
 /// A veth pair between a bridge and a sandbox.
@@ -61,7 +71,7 @@ pub struct Cable<'a> {
     pub mtu: u32,
 }
 
-fn info(family: u8, index: u32, up: bool) -> [u8; INFO_BYTES] {
+pub(super) fn info(family: u8, index: u32, up: bool) -> [u8; INFO_BYTES] {
     let mut body = [0; INFO_BYTES];
     body[0] = family;
     body[4..8].copy_from_slice(&index.to_ne_bytes());
@@ -169,6 +179,10 @@ fn parse(payload: &[u8]) -> Option<Link> {
             IFLA_IFALIAS => link.alias = text(value),
             IFLA_ADDRESS => link.mac = value.try_into().unwrap_or_default(),
             IFLA_MASTER => link.master = word(value, 0)?,
+            IFLA_LINKINFO => {
+                let kind = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND);
+                link.kind = kind.map(|(_, value)| text(value)).unwrap_or_default();
+            }
             _ => {}
         }
     }

@@ -4,6 +4,7 @@
 //! of an async runtime per socket would cost more than the kernel's work. A socket belongs to the network namespace it was
 //! opened in, whichever thread uses it: a sandbox keeps one, so that nobody has to enter the namespace again.
 
+mod children;
 mod link;
 pub(crate) mod message;
 mod route;
@@ -14,7 +15,8 @@ use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink, recv, send, socket_with,
 };
 
-pub use link::{Cable, Link};
+pub use children::{Child, ChildKind, IpvlanFlag, IpvlanMode, MacvlanMode};
+pub use link::{Cable, Link, is_link_name};
 use message::{ACK, DUMP, Message, NLMSG_DONE, NLMSG_ERROR, split};
 
 /// Longest datagram the kernel sends for a dump. Source: netlink(7), `NLMSG_GOODSIZE`; 32 KiB since 3.15.

@@ -9,6 +9,7 @@ use super::{
 use crate::subnet::Subnet;
 
 const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_GETROUTE: u16 = 26;
 
@@ -27,6 +28,10 @@ const RTPROT_BOOT: u8 = 3;
 const RTN_UNICAST: u8 = 1;
 /// `struct rtmsg`, 12 bytes.
 const ROUTE_BYTES: usize = 12;
+/// `struct ifaddrmsg`, 8 bytes.
+const ADDRESS_BYTES: usize = 8;
+/// A destination that is on the link itself.
+const RT_SCOPE_LINK: u8 = 253;
 
 impl Netlink {
     pub fn add_address(&mut self, index: u32, address: IpAddr, prefix: u8) -> io::Result<()> {
@@ -50,11 +55,32 @@ impl Netlink {
         self.request(message)
     }
 
+    /// Index of the link that has an address, or none.
+    pub fn link_with_address(&mut self, wanted: IpAddr) -> io::Result<Option<u32>> {
+        let mut body = [0; ADDRESS_BYTES];
+        body[0] = if wanted.is_ipv4() { AF_INET } else { AF_INET6 };
+        let mut found = None;
+        self.dump(RTM_GETADDR, &body, |kind, payload| {
+            let has = payload.get(ADDRESS_BYTES..).is_some_and(|rest| {
+                attributes(rest)
+                    .any(|(kind, value)| matches!(kind, IFA_ADDRESS | IFA_LOCAL) && address(value) == Some(wanted))
+            });
+            if kind == RTM_NEWADDR && has {
+                found = super::message::word(payload, 4);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The default route of the gateway's family. An unspecified gateway means that everything is on the link itself.
     pub fn add_default_route(&mut self, index: u32, gateway: IpAddr) -> io::Result<()> {
         let family = if gateway.is_ipv4() { AF_INET } else { AF_INET6 };
-        let body = [family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0, 0, 0, 0];
+        let direct = gateway.is_unspecified();
+        let scope = if direct && gateway.is_ipv4() { RT_SCOPE_LINK } else { 0 };
+        let body = [family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, scope, RTN_UNICAST, 0, 0, 0, 0];
         let message = Message::new(RTM_NEWROUTE, ACK | CREATE | REPLACE, &body);
         let message = match gateway {
+            _ if direct => message,
             IpAddr::V4(v4) => message.attribute(RTA_GATEWAY, &v4.octets()),
             IpAddr::V6(v6) => message.attribute(RTA_GATEWAY, &v6.octets()),
         };

@@ -3,6 +3,7 @@
 mod lifecycle;
 mod names;
 mod traffic;
+mod vlan;
 
 use std::{
     collections::HashMap,

@@ -28,7 +28,7 @@ fn networks_are_isolated_and_the_outside_is_reached_under_the_hosts_address() {
 
         // From the outside straight to a container's address: routed, and dropped.
         let gateway = IpAddr::from([198, 51, 100, 1]);
-        outside.route(cubby_network::Mac([2, 0, 0, 0, 0, 9]), gateway).unwrap();
+        outside.route([198, 51, 100, 2].into(), gateway).unwrap();
         let listener = web.within(|| TcpListener::bind("0.0.0.0:81")).unwrap();
         let at = SocketAddr::from((web.ip(), 81));
         outside.within(|| TcpStream::connect_timeout(&at, Duration::from_millis(400))).unwrap_err();
