@@ -42,6 +42,7 @@ fn a_folder_of_the_host_is_the_containers_and_nothing_beside_it() {
     docker.run_with_input(["load"], &busybox_archive()).ok();
     helper(&folders);
     both_ways(&docker, &folders);
+    of_the_containers_user(&docker, &folders);
     sources(&docker, &folders);
     confined(&docker, &folders);
     true_events(&docker, &folders);
@@ -79,6 +80,32 @@ fn both_ways(docker: &Docker, folders: &Folders) {
     assert_eq!(inside(docker, folders, "cat /x/big").ok(), "short now");
     inside(docker, folders, "/x/watcher lock /x/locked").ok();
     assert!(std::fs::read(folders.shared.join("locked")).expect("the mapped file").starts_with(b"mapped\0"));
+}
+
+/// Whoever the container's user is, the folder is theirs; on the host it stays ours.
+fn of_the_containers_user(docker: &Docker, folders: &Folders) {
+    let mount = format!("{}:/x", folders.shared());
+    let script = "cd /x && stat -c %u:%g from-host && mkdir own && echo mine > own/file && mv own/file own/moved \
+        && echo more >> from-host && stat -c %u:%g own own/moved made/file && chmod 600 own/moved && cat own/moved";
+    let made = docker.run(["run", "--rm", "--user", "1000:50", "-v", &mount, IMAGE, "sh", "-ec", script]);
+    assert_eq!(made.ok(), "1000:50\n1000:50\n1000:50\n33:33\nmine", "somebody else's file stays somebody else's");
+    let on_host = std::fs::metadata(folders.shared.join("own/moved")).expect("the container's file is here");
+    assert_eq!((on_host.uid(), on_host.mode() & 0o777), (rustix::process::geteuid().as_raw(), 0o600));
+    assert_eq!(inside(docker, folders, "stat -c %u:%g /x/own/moved").ok(), "0:0", "and another container's own there");
+
+    // Root beside that user writes too, and what it makes is not the user's.
+    docker.run(["run", "-d", "--name", "user", "--user", "1000:50", "-v", &mount, IMAGE, "sleep", "300"]).ok();
+    let script = "cd /x && echo root >> own/moved && touch of-root && stat -c %u:%g of-root";
+    assert_eq!(docker.run(["exec", "--user", "0", "user", "sh", "-ec", script]).ok(), "0:0");
+    docker.run(["rm", "-f", "user"]).ok();
+
+    // A dev container runs as root, and its editor as somebody else.
+    let label = "devcontainer.metadata=[{\"remoteUser\":\"1000\"}]";
+    docker.run(["run", "-d", "--name", "dev", "--label", label, "-v", &mount, IMAGE, "sleep", "300"]).ok();
+    let script = "cd /x && echo edited > edited && stat -c %u edited";
+    assert_eq!(docker.run(["exec", "--user", "1000", "dev", "sh", "-ec", script]).ok(), "1000");
+    docker.run(["rm", "-f", "dev"]).ok();
+    std::fs::write(folders.shared.join("from-host"), "hello").expect("as before");
 }
 
 fn sources(docker: &Docker, folders: &Folders) {

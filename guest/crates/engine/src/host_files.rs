@@ -8,7 +8,7 @@
 //! |---|---|
 //! | Docker's own socket | this engine's |
 //! | `/proc`, `/sys`, `/dev` and below | the guest's |
-//! | in a shared folder | the host's |
+//! | in a shared folder | the host's, owned by the container's own user |
 //! | anything else | refused, with the way to share it |
 
 use std::{
@@ -17,6 +17,7 @@ use std::{
     path::PathBuf,
 };
 
+use cubby_runtime::OwnerMap;
 use cubby_wire::files::SHARES_ATTRIBUTE;
 use rustix::{
     fs::{Mode, OFlags, ResolveFlags, openat2},
@@ -92,6 +93,18 @@ pub fn cut_out(found: &OwnedFd, recursive: bool) -> io::Result<OwnedFd> {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     Ok(open_tree(found.as_fd(), "", flags)?)
+}
+
+/// The same mount, on which the host user's files are the container's user's: the share shows them as root's. Blocking.
+///
+/// What cannot be mapped is left as it is: not every backend's shares can, and root reads and writes there all the same.
+pub fn owned_by(mount: OwnedFd, owner: Option<OwnerMap>) -> OwnedFd {
+    if let Some(owner) = owner
+        && let Err(err) = owner.apply(&mount)
+    {
+        tracing::warn!(?owner, %err, "the host's files stay root's in this container");
+    }
+    mount
 }
 
 /// Links stay in the root, and lead nowhere by magic.

@@ -456,6 +456,22 @@ pub fn limit_open_files(command: &mut std::process::Command, limit: rustix::proc
     unsafe { command.pre_exec(set) };
 }
 
+/// The command's process enters a user namespace of its own, writes its number to `tell`, waits for a byte from `heard`, and
+/// fails with `ECANCELED` instead of running its program.
+pub(crate) fn in_new_user_namespace(command: &mut std::process::Command, tell: OwnedFd, heard: OwnedFd) {
+    use std::os::unix::process::CommandExt;
+    let wait = move || {
+        // SAFETY: this is a process of one thread between fork and exec; nothing in it depends on its identity.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWUSER)? };
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        rustix::io::write(&tell, &pid.to_ne_bytes())?;
+        rustix::io::read(&heard, &mut [0; 1])?;
+        Err(rustix::io::Errno::CANCELED.into())
+    };
+    // SAFETY: between fork and exec only system calls are made, on values that the closure owns.
+    unsafe { command.pre_exec(wait) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

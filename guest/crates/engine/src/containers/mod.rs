@@ -24,6 +24,7 @@ mod directory;
 mod disk;
 mod export;
 pub(crate) mod files;
+mod files_owner;
 mod health;
 mod inspect;
 mod kill;

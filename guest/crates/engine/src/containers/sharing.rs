@@ -3,7 +3,7 @@
 use std::{os::fd::OwnedFd, path::PathBuf, sync::Arc};
 
 use cubby_image::snapshot::{self, Access};
-use cubby_runtime::{Namespace, NamespaceKind};
+use cubby_runtime::{Namespace, NamespaceKind, OwnerMap};
 
 use super::{
     Container, Containers,
@@ -102,7 +102,7 @@ impl Containers {
     }
 
     /// Every mount of the user's, its source in place.
-    pub(super) async fn ready_mounts(&self, record: &Arc<Record>) -> Result<Mounts> {
+    pub(super) async fn ready_mounts(&self, record: &Arc<Record>, owner: Option<OwnerMap>) -> Result<Mounts> {
         let mut mounts = Mounts::default();
         for mount in &record.mounts {
             match mount.point.kind.as_str() {
@@ -115,7 +115,7 @@ impl Containers {
                     let directory = self.parts.volumes.mount(&mount.point.name, &record.id).await?;
                     mounts.ready.push(sources::ready(mount, Some(directory)).await?);
                 }
-                "bind" if self.parts.config.in_guest => self.bind_from_host(mount, &mut mounts).await?,
+                "bind" if self.parts.config.in_guest => self.bind_from_host(mount, owner, &mut mounts).await?,
                 _ => mounts.ready.push(sources::ready(mount, None).await?),
             }
         }
@@ -134,7 +134,7 @@ impl Containers {
     }
 
     /// In the guest a source is the host's, or one of the few that are the guest's own.
-    async fn bind_from_host(&self, mount: &MountRecord, mounts: &mut Mounts) -> Result<()> {
+    async fn bind_from_host(&self, mount: &MountRecord, owner: Option<OwnerMap>, mounts: &mut Mounts) -> Result<()> {
         let (path, create) = (mount.point.source.clone(), mount.create_source);
         let recursive = !mount.spec.bind_options.as_ref().is_some_and(|options| options.non_recursive);
         let found = tokio::task::spawn_blocking(move || {
@@ -146,7 +146,7 @@ impl Containers {
             match source {
                 Source::Guest(path) => Ok(Err(path)),
                 Source::Host(found) => host_files::cut_out(&found, recursive)
-                    .map(Ok)
+                    .map(|tree| Ok(host_files::owned_by(tree, owner)))
                     .map_err(|source| Error::system(format!("mount {path} of the host"), source)),
             }
         });

@@ -7,13 +7,15 @@ use std::{
 };
 
 use cubby_runtime::{
-    Namespace, NamespaceKind, Spawn, SpawnError, Spawned, Stdio, Target, WinSize, cgroup::Cgroup, seccomp::Program,
+    Namespace, NamespaceKind, OwnerMap, Spawn, SpawnError, Spawned, Stdio, Target, WinSize, cgroup::Cgroup,
+    seccomp::Program,
 };
 use oci_spec::runtime::Spec;
 
 use super::{
     Container, Containers,
     container::Live,
+    files_owner::files_owner,
     model::{Endpoint, PortMap, Record},
     netfiles, ports,
     remove::RemoveOptions,
@@ -55,6 +57,8 @@ impl From<Error> for Failure {
 struct Rootfs {
     mount: OwnedFd,
     user: User,
+    /// Whose the host's files shall be.
+    owner: Option<OwnerMap>,
 }
 
 impl Containers {
@@ -169,7 +173,7 @@ impl Containers {
         };
         let files = self.network_files(&record, joined.as_ref()).await?;
         let rootfs = self.open_rootfs(&record).await?;
-        let Mounts { ready, detached } = self.ready_mounts(&record).await?;
+        let Mounts { ready, detached } = self.ready_mounts(&record, rootfs.owner).await?;
         let context = Context { record: &record, user: &rootfs.user, security: &security, mounts: ready, files };
         let spec = spec::build(context).map_err(Error::internal)?;
         let seccomp = security.filter(&record.host_config).map_err(Error::internal)?;
@@ -304,7 +308,8 @@ impl Containers {
                 super::sources::make_directories(&mount, cwd)
                     .map_err(|source| Error::system(format!("create the working directory {cwd}"), source))?;
             }
-            Ok(Rootfs { mount, user })
+            let owner = files_owner(&record, &accounts, &user);
+            Ok(Rootfs { mount, user, owner })
         });
         opened.await.map_err(|error| Error::internal(format!("root filesystem: {error}")))?
     }
