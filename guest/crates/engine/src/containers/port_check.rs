@@ -152,6 +152,8 @@ impl Scene {
             return hop("container", true, format!("the container runs (pid {})", state.pid));
         }
         let how = match state.status() {
+            // Why first: a port that was taken is the reason more often than any other.
+            _ if !state.error.is_empty() => format!("its start failed: {}", state.error),
             "exited" => format!("it exited with code {}", state.exit_code),
             status => format!("its state is {status}"),
         };

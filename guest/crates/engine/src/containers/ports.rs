@@ -55,7 +55,11 @@ pub fn wanted(record: &Record, address: IpAddr) -> Result<(Vec<String>, Vec<Port
         let protocol = match protocol {
             "tcp" => Protocol::Tcp,
             "udp" => Protocol::Udp,
-            other => return Err(Error::not_implemented(format!("publishing {other} ports is not supported"))),
+            other => {
+                return Err(Error::not_implemented(format!(
+                    "publishing {other} ports is not supported: only tcp and udp are forwarded to containers"
+                )));
+            }
         };
         for binding in bindings {
             let (host_port, host_port_end) = range(&binding.host_port).unwrap_or_default();
