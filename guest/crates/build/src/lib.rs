@@ -16,6 +16,7 @@ mod error;
 mod flags;
 pub mod glob;
 mod heredoc;
+pub mod ignore;
 mod instruction;
 mod lines;
 mod pairs;

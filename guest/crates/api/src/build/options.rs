@@ -31,6 +31,7 @@ pub fn read(query: &Query, headers: &HeaderMap) -> Result<BuildOptions, ApiError
         dockerfile: query.text("dockerfile").unwrap_or_default().to_owned(),
         names,
         no_cache: query.flag("nocache"),
+        cache_from: member(query, "cachefrom")?,
         pull: query.flag("pull"),
         quiet: query.flag("q"),
         squash: query.flag("squash"),
@@ -39,7 +40,7 @@ pub fn read(query: &Query, headers: &HeaderMap) -> Result<BuildOptions, ApiError
         target: query.text("target").filter(|target| !target.is_empty()).map(str::to_owned),
         platform: platform(query.text("platform").unwrap_or_default())?,
         host: host(query)?,
-        credentials: credentials(headers)?,
+        credentials: credentials(headers),
     })
 }
 
@@ -106,9 +107,10 @@ fn host(query: &Query) -> Result<HostConfig, ApiError> {
 }
 
 /// Registries by host. The Hub has a name of its own there.
-fn credentials(headers: &HeaderMap) -> Result<HashMap<String, Credentials>, ApiError> {
+fn credentials(headers: &HeaderMap) -> HashMap<String, Credentials> {
     let header = headers.get(CONFIG).and_then(|value| value.to_str().ok());
-    let all = Credentials::map_from_header(header).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    // Why no error: a build may well need no credentials, and clients without any send `null`. Source: moby `postBuild`.
+    let all = Credentials::map_from_header(header).unwrap_or_default();
     let named = all.into_iter().map(|(host, credentials)| {
         let host = match host.as_str() {
             "https://index.docker.io/v1/" | "index.docker.io" => "docker.io".to_owned(),
@@ -116,5 +118,5 @@ fn credentials(headers: &HeaderMap) -> Result<HashMap<String, Credentials>, ApiE
         };
         (host, credentials)
     });
-    Ok(named.collect::<BTreeMap<_, _>>().into_iter().collect())
+    named.collect::<BTreeMap<_, _>>().into_iter().collect()
 }

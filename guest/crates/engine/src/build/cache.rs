@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cubby_image::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::Build;
 use crate::{
     engine::Engine,
     error::{Error, Result},
@@ -34,6 +35,21 @@ impl Key {
             text += &format!("\n{}:{part}", part.len());
         }
         Self(Digest::of(text.as_bytes()))
+    }
+}
+
+impl Build {
+    /// True unless the client named images that the cache is to come from, and this one is not among them or their
+    /// parents. Source: moby image/cache `ImageCache.GetCache`.
+    pub(super) fn may_use(&self, image: &Image) -> bool {
+        let images = &self.engine.images;
+        let sources = &self.options.cache_from;
+        let found = sources.iter().filter_map(|name| images.find(name).ok());
+        sources.is_empty()
+            || found.into_iter().any(|source| {
+                let parent = |image: &Arc<Image>| image.parent().and_then(|id| images.find(&id.to_string()).ok());
+                std::iter::successors(Some(source), parent).any(|ancestor| ancestor.id == image.id)
+            })
     }
 }
 

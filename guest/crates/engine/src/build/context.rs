@@ -12,6 +12,7 @@ use crate::{
 };
 
 const DEFAULT: &str = "Dockerfile";
+const IGNORE: &str = ".dockerignore";
 
 /// `DATA/builds/<id>/`, gone when dropped.
 pub(super) struct Context {
@@ -52,6 +53,28 @@ impl Context {
             return Err(Error::invalid(format!("the Dockerfile ({wanted}) cannot be empty")));
         }
         String::from_utf8(bytes).map_err(|_| Error::invalid(format!("the Dockerfile ({wanted}) is not UTF-8")))
+    }
+
+    /// Takes the Dockerfile and the `.dockerignore` out where the latter says so: clients send both whatever it says.
+    /// Source: moby builder/remotecontext `removeDockerfile`.
+    pub fn leave_out(&self, dockerfile: &str) -> Result<()> {
+        let Some(text) = self.read(IGNORE)? else { return Ok(()) };
+        let text = String::from_utf8_lossy(&text);
+        let dockerfile = if dockerfile.is_empty() { DEFAULT } else { dockerfile };
+        for path in [IGNORE, dockerfile] {
+            if cubby_build::ignore::leaves_out(&text, path) {
+                let removed = self.files()?.place(&format!("/{path}")).and_then(|place| {
+                    Ok(rustix::fs::unlinkat(&place.directory, place.name.as_str(), rustix::fs::AtFlags::empty())?)
+                });
+                match removed {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(Error::system(format!("leave {path} out"), error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {

@@ -80,6 +80,7 @@ impl Engine {
         options.check()?;
         let context = Context::receive(&self.config.data_root, archive)?;
         let text = context.dockerfile(&options.dockerfile)?;
+        context.leave_out(&options.dockerfile)?;
         let file = Dockerfile::parse(&text).map_err(|error| Error::invalid(error.to_string()))?;
         if let Some(target) = options.target.as_deref().filter(|target| file.stage(target).is_none()) {
             return Err(Error::invalid(format!("target stage {target:?} could not be found")));

@@ -18,6 +18,8 @@ pub struct BuildOptions {
     pub names: Vec<Reference>,
     /// Steps are done again.
     pub no_cache: bool,
+    /// Steps count as done only where one of these images came out of them; none: all of them count.
+    pub cache_from: Vec<String>,
     /// Base images are fetched even when they are here.
     pub pull: bool,
     /// Nothing is told but the image's id.

@@ -163,7 +163,8 @@ impl Progress<'_> {
         if self.build.options.no_cache || stage.missed {
             return Ok(false);
         }
-        let Some(image) = self.build.engine.remembered(key)? else {
+        let remembered = self.build.engine.remembered(key)?;
+        let Some(image) = remembered.filter(|image| self.build.may_use(image)) else {
             stage.missed = true;
             return Ok(false);
         };
