@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use regex_lite::Regex;
+
 use crate::error::{Error, Result};
 
 /// Filter name → wanted values. Values of one name are alternatives, names must all match.
@@ -14,11 +16,13 @@ impl Filters {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        if let Ok(lists) = serde_json::from_str::<BTreeMap<String, BTreeSet<String>>>(text) {
-            return Ok(Self(lists));
+        // Why `Option`: null, of the whole and of each name, is nothing to Go.
+        if let Ok(lists) = serde_json::from_str::<Option<BTreeMap<String, Option<BTreeSet<String>>>>>(text) {
+            let lists = lists.unwrap_or_default().into_iter();
+            return Ok(Self(lists.map(|(name, values)| (name, values.unwrap_or_default())).collect()));
         }
-        let maps: BTreeMap<String, BTreeMap<String, bool>> = serde_json::from_str(text)
-            .map_err(|source| Error::invalid(format!("invalid filter: {source}")).with_source(source))?;
+        let maps: BTreeMap<String, BTreeMap<String, bool>> =
+            serde_json::from_str(text).map_err(|source| Error::invalid("invalid filter").with_source(source))?;
         Ok(Self(maps.into_iter().map(|(name, values)| (name, values.into_keys().collect())).collect()))
     }
 
@@ -47,9 +51,15 @@ impl Filters {
         self.0.get(name).into_iter().flatten().map(String::as_str)
     }
 
-    /// True when `name` is not asked for, or one of its values equals `value`.
+    /// True when `name` is not asked for, or asked for without values, or one of its values equals `value`.
     pub fn exact(&self, name: &str, value: &str) -> bool {
-        self.0.get(name).is_none_or(|wanted| wanted.contains(value))
+        self.0.get(name).is_none_or(|wanted| wanted.is_empty() || wanted.contains(value))
+    }
+
+    /// [`Filters::exact`], or one of the values is a regular expression that fits. Source: moby `filters.Args.Match`.
+    pub fn matching(&self, name: &str, value: &str) -> bool {
+        let fits = |pattern: &str| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(value));
+        self.exact(name, value) || self.values(name).any(fits)
     }
 
     /// True when `name` is not asked for, or one of its values satisfies `test`.
@@ -79,7 +89,10 @@ impl Filters {
             .collect();
         match parsed.as_deref() {
             Some([value]) => Ok(Some(*value)),
-            _ => Err(Error::invalid(format!("invalid filter '{name}={:?}'", values.iter().collect::<Vec<_>>()))),
+            _ => {
+                let shown: Vec<&str> = values.iter().map(String::as_str).collect();
+                Err(Error::invalid(format!("invalid filter '{name}=[{}]'", shown.join(" "))))
+            }
         }
     }
 }
@@ -101,5 +114,18 @@ mod tests {
         assert!(Filters::parse("nonsense").is_err());
         let filters = Filters::parse(r#"{"bogus":["1"]}"#).unwrap();
         assert_eq!(filters.allow(&["label"]).unwrap_err().message(), "invalid filter 'bogus'");
+        assert_eq!(Filters::parse("nonsense").unwrap_err().message(), "invalid filter");
+        let flag = Filters::parse(r#"{"dangling":["maybe"]}"#).unwrap().flag("dangling");
+        assert_eq!(flag.unwrap_err().message(), "invalid filter 'dangling=[maybe]'");
+    }
+
+    #[test]
+    fn a_filter_without_values_lets_everything_through() {
+        for text in [r#"{"name":[]}"#, r#"{"name":{}}"#, r#"{"name":null}"#, "null"] {
+            let filters = Filters::parse(text).unwrap();
+            assert!(filters.exact("name", "x") && filters.matching("name", "x"), "{text}");
+        }
+        let filters = Filters::parse(r#"{"name":["^a+$","[b"]}"#).unwrap();
+        assert!(filters.matching("name", "aa") && filters.matching("name", "[b") && !filters.matching("name", "ab"));
     }
 }

@@ -11,12 +11,15 @@ use crate::{error::ApiError, extract::Query, images::usage_summaries, version::A
 const KINDS: [&str; 4] = ["container", "image", "volume", "build-cache"];
 
 pub async fn df(State(engine): State<Arc<Engine>>, version: ApiVersion, query: Query) -> Result<Json<Value>, ApiError> {
-    let wanted: Vec<&str> = query.all("type").collect();
+    // Older versions know no such choice.
+    let wanted: Vec<&str> = query.all("type").filter(|_| version >= ApiVersion(42)).collect();
     if let Some(unknown) = wanted.iter().find(|kind| !KINDS.contains(kind)) {
         return Err(ApiError::bad_request(format!("unknown object type: {unknown}")));
     }
     let wants = |kind: &str| wanted.is_empty() || wanted.contains(&kind);
-    let mut answer = json!({});
+    // Every member is there, as Go has it: what was not asked for is null.
+    let mut answer =
+        json!({ "LayersSize": 0, "Images": null, "Containers": null, "Volumes": null, "BuildCache": null });
     if wants("image") {
         answer["LayersSize"] = json!(engine.images.disk_bytes());
         answer["Images"] = json!(usage_summaries(&engine, version));
@@ -26,7 +29,7 @@ pub async fn df(State(engine): State<Arc<Engine>>, version: ApiVersion, query: Q
         answer["Containers"] = json!(engine.containers.list(options).await?);
     }
     if wants("volume") {
-        answer["Volumes"] = json!(engine.volumes.usage().await?);
+        answer["Volumes"] = engine.volumes.usage().await?.into_iter().map(crate::volumes::shown).collect();
     }
     if wants("build-cache") {
         answer["BuildCache"] = json!([]);

@@ -21,19 +21,17 @@ impl Volumes {
         filters.allow(&["dangling", "driver", "label", "name"])?;
         let dangling = filters.flag("dangling")?;
         let wanted = self.records().into_iter().filter(|record| {
-            filters.exact("driver", "local")
-                && filters.any("name", |name| record.name.contains(name))
-                && filters.labels(&record.labels)
+            filters.exact("driver", "local") && filters.matching("name", &record.name) && filters.labels(&record.labels)
         });
         let wanted =
             wanted.filter(|record| dangling.is_none_or(|wanted| self.users_of(&record.name).is_empty() == wanted));
         Ok(wanted.map(|record| self.show(&record)).collect())
     }
 
-    /// Every volume with [`Volume::usage_data`], for `/system/df`.
+    /// Every volume with [`Volume::usage_data`], for `/system/df`; those with options are somewhere else, as a rule.
     pub async fn usage(self: &Arc<Self>) -> Result<Vec<Volume>> {
         self.blocking(|volumes| {
-            let records = volumes.records().into_iter();
+            let records = volumes.records().into_iter().filter(|record| record.options.is_empty());
             Ok(records
                 .map(|record| record.describe(volumes.mountpoint(&record.name), Some(volumes.usage_of(&record.name))))
                 .collect())

@@ -9,7 +9,6 @@ use crate::{
     error::{Error, Result},
     events::Event,
     filters::Filters,
-    images::{timestamp, unix_seconds},
 };
 
 impl Volumes {
@@ -26,16 +25,14 @@ impl Volumes {
         .await
     }
 
-    /// Removes volumes that no container uses: anonymous ones, all with the filter `all`; further by `label`, `label!` and
-    /// `until`.
+    /// Removes volumes that no container uses: anonymous ones, all with the filter `all`; further by `label` and `label!`.
+    /// Those with options are spared: nothing of theirs takes space here. Source: moby volume/service `Prune`.
     pub async fn prune(self: &Arc<Self>, filters: &Filters) -> Result<VolumePruneResponse> {
-        filters.allow(&["all", "label", "label!", "until"])?;
+        filters.allow(&["all", "label", "label!"])?;
         let all = filters.flag("all")?.unwrap_or(false);
-        let until = filters.values("until").map(timestamp).reduce(|a, b| Ok(a?.min(b?))).transpose()?;
-        let records = self.records().into_iter();
+        let records = self.records().into_iter().filter(|record| record.options.is_empty());
         let wanted =
             records.filter(|record| all || record.is_anonymous()).filter(|record| filters.labels(&record.labels));
-        let wanted = wanted.filter(|record| until.is_none_or(|until| unix_seconds(&record.created) < until));
         let names: Vec<String> = wanted.map(|record| record.name).collect();
         self.blocking(move |volumes| {
             let (mut deleted, mut reclaimed) = (Vec::new(), 0);
