@@ -3,6 +3,7 @@
 use std::{
     ffi::CString,
     io::{self, Read, Write},
+    os::fd::AsFd,
     sync::Arc,
 };
 
@@ -67,8 +68,8 @@ impl Containers {
         if !is_directory && path.ends_with('/') {
             return Err(Error::invalid(format!("{path}: not a directory")));
         }
-        let dot = path.ends_with("/.") || path == ".";
-        let tar_name = if dot { ".".to_owned() } else { base(&clean(path)).to_owned() };
+        // Why nothing for the root: its entries are `/`, `/etc/` and so on.
+        let tar_name = if stat.name == "/" { String::new() } else { stat.name.clone() };
         self.event(&container.record(), "archive-path", &[]);
         Ok(ArchiveRead { stat, files, path: inner, tar_name, is_directory })
     }
@@ -106,12 +107,12 @@ impl ArchiveRead {
     pub fn write_to(&self, out: impl Write) -> Result<()> {
         let written = || -> io::Result<()> {
             let mut tree = TreeWriter::new(out);
-            let place = self.files.place(&self.path)?;
-            let name = CString::new(place.file()).map_err(io::Error::other)?;
-            if self.is_directory && self.tar_name == "/" {
-                tree.add_contents(self.files.root(), b"")?;
+            if self.is_directory {
+                // Why opened first: a link with a slash behind it means the directory it leads to.
+                tree.add(self.files.open(&self.path)?.as_fd(), c".", self.tar_name.as_bytes())?;
             } else {
-                use std::os::fd::AsFd;
+                let place = self.files.place(&self.path)?;
+                let name = CString::new(place.file()).map_err(io::Error::other)?;
                 tree.add(place.directory.as_fd(), &name, self.tar_name.as_bytes())?;
             }
             tree.finish()
@@ -128,10 +129,15 @@ fn not_found_or(error: io::Error, name: &str, path: &str) -> Error {
     }
 }
 
-fn base(path: &str) -> &str {
-    match path.rsplit('/').next() {
-        Some("") | None => "/",
-        Some(name) => name,
+/// What an archive of the path calls it: `.` where the path ends so, `/` for the root. Source: moby
+/// `PreserveTrailingDotOrSeparator` and Go `filepath.Base`.
+fn called(path: &str) -> String {
+    if path.trim_end_matches('/').rsplit('/').next() == Some(".") {
+        return ".".to_owned();
+    }
+    match clean(path).rsplit('/').next() {
+        Some("") | None => "/".to_owned(),
+        Some(name) => name.to_owned(),
     }
 }
 
@@ -173,7 +179,7 @@ fn stat(files: &Files, inner: &str, shown: &str) -> io::Result<PathStat> {
         std::time::UNIX_EPOCH.checked_add(std::time::Duration::new(seconds, nanos))
     });
     Ok(PathStat {
-        name: base(&clean(shown)).to_owned(),
+        name: called(shown),
         size: found.st_size,
         mode: go_mode(&found),
         mtime: mtime.map_or_else(|| ZERO.to_owned(), rfc3339_nano),
@@ -197,4 +203,28 @@ fn go_mode(found: &Stat) -> u32 {
     let special = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
     let special = special.iter().filter(|(bit, _)| found.st_mode & bit != 0).fold(0, |all, (_, go)| all | go);
     kind | special | found.st_mode & 0o777
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archives_are_called_as_dockerd_calls_them() {
+        for (path, name) in [
+            ("/", "/"),
+            ("", "/"),
+            ("//", "/"),
+            (".", "."),
+            ("./", "."),
+            ("/.", "."),
+            ("/./", "."),
+            ("/a/b", "b"),
+            ("a/b/", "b"),
+            ("/a/b/.", "."),
+            ("/a/..", "/"),
+        ] {
+            assert_eq!(called(path), name, "{path}");
+        }
+    }
 }
