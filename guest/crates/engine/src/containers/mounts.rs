@@ -9,7 +9,7 @@ use super::{
     Containers,
     files::copy_up,
     model::{BindOptions, DriverConfig, MountPoint, MountRecord, MountSpec, Record, VolumeOptions},
-    random_id,
+    propagation, random_id, sources,
 };
 use crate::{
     error::{Error, Result},
@@ -260,6 +260,14 @@ impl Containers {
         Ok(())
     }
 
+    /// In the guest no bind's source is beside our data.
+    fn follow_our_data(&self, mount: &mut MountRecord) -> Result<()> {
+        match self.parts.config.in_guest {
+            true => Ok(()),
+            false => propagation::follow_our_data(mount, &self.parts.config.data_root).map_err(Error::invalid),
+        }
+    }
+
     fn collect_mounts(&self, record: &Record) -> Result<Vec<MountRecord>> {
         let host = &record.host_config;
         let mut mounts = Vec::new();
@@ -272,7 +280,8 @@ impl Containers {
         let duplicate = |target: &str| Err(Error::invalid(format!("Duplicate mount point: {target}")));
         let tmpfs: Vec<String> = host.tmpfs.iter().flatten().map(|(target, _)| clean(target)).collect();
         for bind in host.binds.iter().flatten() {
-            let mount = parse_bind(bind, &host.volume_driver)?;
+            let mut mount = parse_bind(bind, &host.volume_driver)?;
+            self.follow_our_data(&mut mount)?;
             let target = mount.point.destination.clone();
             if taken.contains(&target) || tmpfs.contains(&target) {
                 return duplicate(&target);
@@ -283,7 +292,8 @@ impl Containers {
         }
         for spec in host.mounts.iter().flatten() {
             check_spec(spec, !self.parts.config.in_guest)?;
-            let mount = resolve(spec.clone());
+            let mut mount = resolve(spec.clone());
+            self.follow_our_data(&mut mount)?;
             if taken.contains(&mount.point.destination) {
                 return duplicate(&spec.target);
             }
@@ -376,19 +386,27 @@ impl Containers {
 
     /// Gives empty volumes what the image has at their places.
     pub(super) async fn fill_volumes(&self, record: &Record) -> Result<()> {
-        let wanted: Vec<(String, String)> = record
-            .mounts
-            .iter()
-            .filter(|mount| mount.copy_up && mount.point.kind == "volume")
-            .map(|mount| (mount.point.name.clone(), mount.point.destination.clone()))
-            .collect();
+        let wanted: Vec<MountRecord> =
+            record.mounts.iter().filter(|mount| mount.copy_up && mount.point.kind == "volume").cloned().collect();
         if wanted.is_empty() || record.image_id.is_empty() {
             return Ok(());
         }
-        for (name, destination) in wanted {
+        for mount in wanted {
+            let name = mount.point.name.clone();
             let directory = self.parts.volumes.mount(&name, &record.id).await?;
             let (me, of) = (self.me(), record.clone());
-            let copied = tokio::task::spawn_blocking(move || copy_up(&me.image_files(&of)?, &destination, &directory));
+            let copied = tokio::task::spawn_blocking(move || {
+                let subpath = mount.spec.volume_options.as_ref().map_or("", |options| &options.subpath);
+                let directory = match subpath {
+                    "" => directory,
+                    subpath => match sources::below(&directory, subpath) {
+                        Ok(directory) if directory.is_dir() => directory,
+                        // The start tells what is wrong with it; a file has no room for anything.
+                        _ => return Ok(()),
+                    },
+                };
+                copy_up(&me.image_files(&of)?, &mount.point.destination, &directory)
+            });
             let copied = copied.await.map_err(|error| Error::internal(error.to_string()));
             self.parts.volumes.unmount(&name, &record.id).await;
             copied??;

@@ -2,11 +2,46 @@
 
 use std::path::Path;
 
-use super::spec::ReadyMount;
+use super::{
+    model::{BindOptions, MountRecord},
+    spec::ReadyMount,
+};
+
+/// True when one of them is in the other, told as dockerd tells it: by the text.
+fn beside(source: &Path, data_root: &Path) -> bool {
+    let (source, root) = (source.as_os_str().as_encoded_bytes(), data_root.as_os_str().as_encoded_bytes());
+    source.starts_with(root) || root.starts_with(source)
+}
+
+/// A bind of what holds the engine's own data, or is in it, must not keep what is mounted there alive: it follows the
+/// host's unmounts. Source: moby `validateBindDaemonRoot`.
+///
+/// # Errors
+/// A text, in dockerd's words, when it is asked not to.
+pub fn follow_our_data(mount: &mut MountRecord, data_root: &Path) -> Result<(), String> {
+    if mount.point.kind != "bind" || !beside(Path::new(&mount.point.source), data_root) {
+        return Ok(());
+    }
+    let asked = mount.spec.bind_options.as_ref().map_or("", |options| options.propagation.as_str());
+    match asked {
+        "" => {
+            mount.spec.bind_options.get_or_insert_with(BindOptions::default).propagation = "rslave".to_owned();
+            mount.point.propagation = "rslave".to_owned();
+            Ok(())
+        }
+        "rslave" | "rshared" => Ok(()),
+        other => Err(format!(
+            "invalid mount config: must use either propagation mode \"rslave\" or \"rshared\" when mount source is within \
+             the daemon root, daemon root: {:?}, bind mount source: {:?}, propagation: {other:?}",
+            data_root.display().to_string(),
+            mount.point.source,
+        )),
+    }
+}
 
 /// # Errors
 /// A text, in dockerd's words, when a mount wants to share and its source does not.
-pub fn check(mounts: &[ReadyMount]) -> Result<(), String> {
+pub fn check(mounts: &[ReadyMount], data_root: &Path) -> Result<(), String> {
     let wants = |mount: &ReadyMount| matches!(mount, ReadyMount::Bind { propagation, .. } if asks(propagation) > 0);
     if !mounts.iter().any(wants) {
         return Ok(());
@@ -19,7 +54,10 @@ pub fn check(mounts: &[ReadyMount]) -> Result<(), String> {
         let at = || format!("path {} is mounted on {point}", source.display());
         match asks(propagation) {
             2 if shares < 2 => return Err(format!("{} but it is not a shared mount", at())),
-            1 if shares < 1 => return Err(format!("{} but it is not a shared or slave mount", at())),
+            // Why spared: for those nobody asked, see above.
+            1 if shares < 1 && !beside(source, data_root) => {
+                return Err(format!("{} but it is not a shared or slave mount", at()));
+            }
             _ => {}
         }
     }
@@ -63,6 +101,30 @@ fn unescape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn bind(source: &str, propagation: &str) -> MountRecord {
+        let mut mount = MountRecord::default();
+        (mount.point.kind, mount.point.source) = ("bind".to_owned(), source.to_owned());
+        if !propagation.is_empty() {
+            mount.spec.bind_options.get_or_insert_default().propagation = propagation.to_owned();
+        }
+        mount
+    }
+
+    #[test]
+    fn what_holds_our_data_follows_the_host() {
+        let root = Path::new("/var/lib/cubby");
+        for source in ["/", "/var/lib/cubby", "/var/lib/cubby/volumes"] {
+            let mut mount = bind(source, "");
+            follow_our_data(&mut mount, root).unwrap();
+            assert_eq!(mount.point.propagation, "rslave", "{source}");
+        }
+        let mut mount = bind("/srv", "private");
+        follow_our_data(&mut mount, root).unwrap();
+        let fault = follow_our_data(&mut bind("/", "private"), root).unwrap_err();
+        assert!(fault.starts_with("invalid mount config: must use either propagation mode"), "{fault}");
+        follow_our_data(&mut bind("/", "rshared"), root).unwrap();
+    }
 
     const TABLE: &str = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
         23 22 0:5 / /mnt/own rw,relatime - tmpfs none rw\n\

@@ -109,6 +109,10 @@ impl Containers {
                 "image" => {
                     let subpath = mount.spec.image_options.as_ref().map_or("", |options| &options.subpath);
                     let tree = self.image_tree(mount).await?;
+                    if !subpath.is_empty() {
+                        // Why now: the child that attaches it has other words for what it does not find.
+                        sources::open_below(&tree, subpath)?;
+                    }
                     mounts.attach(tree, mount.point.destination.clone(), true, subpath.to_owned());
                 }
                 "volume" => {
@@ -122,7 +126,7 @@ impl Containers {
         for (target, options) in record.host_config.tmpfs.iter().flatten() {
             mounts.ready.push(sources::tmpfs(target, options)?);
         }
-        super::propagation::check(&mounts.ready).map_err(Error::internal)?;
+        super::propagation::check(&mounts.ready, &self.parts.config.data_root).map_err(Error::internal)?;
         let has_shm = mounts.ready.iter().any(|mount| mount.destination() == SHM);
         if let Some(other) = record.host_config.ipc_mode.strip_prefix("container:").filter(|_| !has_shm) {
             let donor = self.ipc_donor(other)?;

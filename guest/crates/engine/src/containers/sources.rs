@@ -1,7 +1,7 @@
 //! Mounts of a container that starts: sources found or made, options translated.
 
 use std::{
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -49,15 +49,27 @@ pub(super) fn bind(mount: &MountRecord, source: PathBuf) -> ReadyMount {
     }
 }
 
-/// A place below a volume's root, no link followed out of it.
-fn below(root: &Path, subpath: &str) -> Result<PathBuf> {
-    let fault = |source: rustix::io::Errno| {
-        Error::system(format!("cannot access path {subpath} of the volume"), std::io::Error::from(source))
-    };
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let root = rustix::fs::open(root, flags | OFlags::DIRECTORY, Mode::empty()).map_err(fault)?;
-    let found = openat2(&root, subpath, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
-        .map_err(fault)?;
+/// A place below a volume's or image's root, no link followed out of it.
+///
+/// # Errors
+/// System, in dockerd's words. Source: moby internal/safepath.
+pub(super) fn open_below(root: impl AsFd, subpath: &str) -> Result<OwnedFd> {
+    let flags = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, subpath, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), flags).map_err(|source| {
+        let fault = match source {
+            rustix::io::Errno::XDEV => format!("path concatenation escapes the base directory, subpath: {subpath}"),
+            _ => format!("cannot access path {subpath}"),
+        };
+        Error::system(fault, std::io::Error::from(source))
+    })
+}
+
+/// [`open_below`] as a path. It lies within `root` for as long as nobody moves it.
+pub(super) fn below(root: &Path, subpath: &str) -> Result<PathBuf> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(root, flags, Mode::empty())
+        .map_err(|source| Error::system("open the volume", std::io::Error::from(source)))?;
+    let found = open_below(&root, subpath)?;
     std::fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
         .map_err(|source| Error::system("find the volume's subpath", source))
 }
