@@ -3,13 +3,16 @@
 //! The same cases run natively (root) and in the guest: `CUBBY_TEST_ENGINE=native|guest`. The engine is shared by the
 //! cases, which therefore name their containers after themselves.
 
+mod attach;
 mod build;
+mod clients;
 mod compose;
 mod crash;
 mod endpoints;
 mod exec;
 mod figures;
 mod files;
+mod filters;
 mod images;
 mod images_foreign;
 mod images_kill;

@@ -5,55 +5,70 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{header, request::Parts},
 };
+use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 
-use crate::{error::ApiError, version::ApiVersion};
+use crate::{error::ApiError, json, version::ApiVersion};
 
-/// A JSON body. An absent body is an error, as in moby's `httputils.ReadJSON`.
+/// A JSON body. One that is announced as empty is the zero value. Source: moby `httputils.ReadJSON`.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        OptionalJsonBody::from_request(request, state)
-            .await?
-            .0
-            .map(Self)
-            .ok_or_else(|| ApiError::bad_request("invalid JSON: got EOF while reading request body"))
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (kind, body) = read(request).await?;
+        check_content_type(kind.as_deref(), &body)?;
+        let bytes = body.as_deref().unwrap_or(b"{}");
+        json::decode(bytes).map(Self).map_err(ApiError::bad_request)
     }
 }
 
-/// A JSON body that may be absent.
+/// A JSON body that must be there, or may be absent, as the handler likes. Source: moby `loadJSON`.
 #[derive(Debug)]
 pub struct OptionalJsonBody<T>(pub Option<T>);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for OptionalJsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).map(|v| v.to_str().unwrap_or("?").to_owned());
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| ApiError::with_status(rejection.status(), rejection.body_text()))?;
-        if body.is_empty() {
-            return Ok(Self(None));
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let (kind, body) = read(request).await?;
+        check_content_type(kind.as_deref(), &body)?;
+        match body.filter(|body| !body.is_empty()) {
+            None => Ok(Self(None)),
+            Some(body) => json::decode(&body).map(|value| Self(Some(value))).map_err(ApiError::bad_request),
         }
-        check_content_type(content_type.as_deref())?;
-        serde_json::from_slice(&body)
-            .map(|value| Self(Some(value)))
-            .map_err(|error| ApiError::bad_request(format!("invalid JSON: {error}")))
     }
 }
 
-fn check_content_type(value: Option<&str>) -> Result<(), ApiError> {
-    let kind = value.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") {
+/// Content type and body; no body where the head announces none.
+async fn read(request: Request) -> Result<(Option<String>, Option<Bytes>), ApiError> {
+    let headers = request.headers();
+    let kind = headers.get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let announced = !request.body().is_end_stream();
+    let body = Bytes::from_request(request, &())
+        .await
+        .map_err(|rejection| ApiError::with_status(rejection.status(), rejection.body_text()))?;
+    Ok((kind, announced.then_some(body)))
+}
+
+/// Source: moby `httputils.CheckForJSON`, Go `mime.ParseMediaType`.
+fn check_content_type(value: Option<&str>, body: &Option<Bytes>) -> Result<(), ApiError> {
+    let shown = value.unwrap_or_default();
+    if shown.is_empty() && body.is_none() {
         return Ok(());
     }
-    let shown = value.unwrap_or_default();
-    Err(ApiError::bad_request(format!("unsupported Content-Type header ({shown}): must be 'application/json'")))
+    let kind = shown.split(';').next().unwrap_or_default().trim();
+    if kind.is_empty() {
+        return Err(ApiError::bad_request(format!("malformed Content-Type header ({shown}): mime: no media type")));
+    }
+    match kind.eq_ignore_ascii_case("application/json") {
+        true => Ok(()),
+        false => {
+            Err(ApiError::bad_request(format!("unsupported Content-Type header ({shown}): must be 'application/json'")))
+        }
+    }
 }
 
 /// The version that the client speaks.

@@ -13,6 +13,8 @@ pub mod error;
 mod exec;
 pub mod extract;
 mod images;
+pub mod json;
+mod names;
 mod networks;
 pub mod server;
 mod system;

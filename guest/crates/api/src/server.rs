@@ -14,7 +14,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt;
 
-use crate::version::{self, ApiVersion};
+use crate::{
+    names,
+    version::{self, ApiVersion},
+};
 
 /// A client that opens a connection and sends no complete header within this time is let go.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -51,7 +54,7 @@ impl Api {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let mut response = match version::split(request.uri()) {
+        let mut response = match version::split(request.uri()).map(|(version, uri)| (version, names::whole(uri))) {
             Ok((version, uri)) => self.route(version, uri, request).await,
             Err(error) => error.into_response(),
         };

@@ -27,7 +27,7 @@ const SOMETHING: u64 = 7;
 
 pub async fn start(State(engine): App, Path(id): Path<String>, headers: HeaderMap) -> Done {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > SOMETHING) {
+    if length.is_some_and(|length| length > SOMETHING) || headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(ApiError::bad_request(
             "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
         ));
@@ -76,10 +76,18 @@ pub async fn rename(State(engine): App, Path(id): Path<String>, query: Query) ->
 pub async fn update(
     State(engine): App,
     Path(id): Path<String>,
-    JsonBody(request): JsonBody<UpdateRequest>,
+    version: ApiVersion,
+    JsonBody(mut request): JsonBody<UpdateRequest>,
 ) -> Result<Json<Value>, ApiError> {
+    if version < ApiVersion(40) {
+        request.resources.pids_limit = None;
+    }
+    if version >= ApiVersion(42) {
+        request.resources.kernel_memory = 0;
+    }
     let warnings = engine.containers.update(&id, request).await?;
-    Ok(Json(json!({ "Warnings": warnings })))
+    // Why null for none: so it is in Go.
+    Ok(Json(json!({ "Warnings": (!warnings.is_empty()).then_some(warnings) })))
 }
 
 pub async fn resize(State(engine): App, Path(id): Path<String>, query: Query) -> Result<(), ApiError> {
@@ -87,15 +95,19 @@ pub async fn resize(State(engine): App, Path(id): Path<String>, query: Query) ->
     Ok(engine.containers.resize(&id, rows, cols)?)
 }
 
-/// `h` and `w`. Source: moby `postContainersResize`.
+/// `h` and `w`. Source: moby `postContainersResize`, `httputils.Uint32Value`.
 pub fn size(query: &Query) -> Result<(u16, u16), ApiError> {
     let side = |name: &str, what: &str| {
         let text = query.text(name).unwrap_or_default();
-        text.parse::<u16>().map_err(|_| {
-            ApiError::bad_request(format!(
-                "invalid resize {what} {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
-            ))
-        })
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let fault = match digits.parse::<u32>() {
+            _ if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) => "invalid syntax",
+            Ok(_) if text.starts_with('-') => "value out of range",
+            // Why cut: so does the kernel's interface, and dockerd on the way to it.
+            Ok(side) => return Ok(side as u16),
+            Err(_) => "value out of range",
+        };
+        Err(ApiError::bad_request(format!("invalid resize {what} {text:?}: {fault}")))
     };
     Ok((side("h", "height")?, side("w", "width")?))
 }

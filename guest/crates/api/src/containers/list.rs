@@ -15,12 +15,19 @@ pub async fn list(
     version: ApiVersion,
     query: Query,
 ) -> Result<Json<Vec<Summary>>, ApiError> {
+    let mut filters = query.filters()?;
+    // Older spellings of these two filters.
+    for name in ["since", "before"] {
+        if let Some(value) = query.text(name).filter(|value| !value.is_empty()) {
+            filters.insert(name, value);
+        }
+    }
     let limit = query.integer("limit")?.unwrap_or_default();
     let options = ListOptions {
         all: query.flag("all"),
         limit: usize::try_from(limit).unwrap_or_default(),
         size: query.flag("size"),
-        filters: query.filters()?,
+        filters,
         annotations: version >= ApiVersion(46),
     };
     Ok(Json(engine.containers.list(options).await?))

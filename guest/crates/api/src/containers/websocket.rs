@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     extract::{
         Path, State, WebSocketUpgrade,
-        ws::{Message, WebSocket},
+        ws::{Message, WebSocket, rejection::WebSocketUpgradeRejection},
     },
     response::Response,
 };
@@ -17,21 +17,30 @@ use super::{
     attach::{options, prepare},
     logs, session,
 };
-use crate::{error::ApiError, extract::Query};
+use crate::{error::ApiError, extract::Query, version::ApiVersion};
 
 const PIPE: usize = 64 * 1024;
 
 pub async fn attach(
     State(engine): State<Arc<Engine>>,
     Path(id): Path<String>,
+    version: ApiVersion,
     query: Query,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let attached = engine.containers.attach(&id, &options(&query))?;
-    Ok(upgrade.on_upgrade(move |socket| serve(engine, attached, socket)))
+    engine.containers.find(&id)?;
+    let upgrade = upgrade.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
+    let mut options = options(&query);
+    if version < ApiVersion(42) {
+        (options.stdin, options.stdout, options.stderr) = (true, true, true);
+    }
+    let attached = engine.containers.attach(&id, &options)?;
+    let text = version < ApiVersion(28);
+    Ok(upgrade.on_upgrade(move |socket| serve(engine, attached, socket, text)))
 }
 
-async fn serve(engine: Arc<Engine>, attached: Attached, socket: WebSocket) {
+/// `text`: frames of text, which older clients expect.
+async fn serve(engine: Arc<Engine>, attached: Attached, socket: WebSocket, text: bool) {
     let (session, past, end_of_input, record) = prepare(&engine, attached, false);
     let (mut sink, mut source) = socket.split();
     let (mut input, reader) = tokio::io::duplex(PIPE);
@@ -55,7 +64,11 @@ async fn serve(engine: Arc<Engine>, attached: Attached, socket: WebSocket) {
     let to_client = async {
         let mut chunk = vec![0; PIPE];
         while let Ok(count @ 1..) = output.read(&mut chunk).await {
-            if sink.send(Message::Binary(chunk[..count].to_vec().into())).await.is_err() {
+            let message = match text {
+                true => Message::Text(String::from_utf8_lossy(&chunk[..count]).into_owned().into()),
+                false => Message::Binary(chunk[..count].to_vec().into()),
+            };
+            if sink.send(message).await.is_err() {
                 break;
             }
         }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Body,
-    extract::{Path, Request, State},
+    extract::{FromRequest, Path, Request, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use cubby_engine::{
     Engine,
-    exec::{ExecAttach, ExecOptions},
+    exec::{ExecAttach, ExecOptions, ExecStartOptions},
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
@@ -28,9 +27,6 @@ use crate::{
     extract::{JsonBody, Query},
     version::ApiVersion,
 };
-
-/// Options of a start are a few members.
-const MAX_OPTIONS_BYTES: usize = 64 * 1024;
 
 pub fn routes() -> Router<Arc<Engine>> {
     Router::new()
@@ -62,14 +58,6 @@ async fn resize(State(engine): State<Arc<Engine>>, Path(id): Path<String>, query
     Ok(engine.containers.exec_resize(&id, rows, cols)?)
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct StartOptions {
-    detach: Option<bool>,
-    tty: Option<bool>,
-    console_size: Option<[u32; 2]>,
-}
-
 async fn start(
     State(engine): State<Arc<Engine>>,
     Path(id): Path<String>,
@@ -77,9 +65,9 @@ async fn start(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (request, options) = read_options(request).await?;
-    let tty = options.tty.unwrap_or(false);
+    let tty = options.tty;
     let size = options.console_size.filter(|_| tty && version >= ApiVersion(42));
-    if options.detach.unwrap_or(false) {
+    if options.detach {
         let attach = engine.containers.exec_begin(&id, false)?;
         engine.containers.exec_run(&attach.exec, size, false).await?;
         return Ok(().into_response());
@@ -89,17 +77,11 @@ async fn start(
 }
 
 /// Takes the options out of the request and leaves what an upgrade needs.
-async fn read_options(request: Request) -> Result<(Request, StartOptions), ApiError> {
+async fn read_options(request: Request) -> Result<(Request, ExecStartOptions), ApiError> {
     let (parts, body) = request.into_parts();
-    let bytes = axum::body::to_bytes(body, MAX_OPTIONS_BYTES)
-        .await
-        .map_err(|error| ApiError::bad_request(format!("invalid JSON: {error}")))?;
-    let options = match bytes.is_empty() {
-        true => StartOptions::default(),
-        false => {
-            serde_json::from_slice(&bytes).map_err(|error| ApiError::bad_request(format!("invalid JSON: {error}")))?
-        }
-    };
+    let mut options = Request::new(body);
+    *options.headers_mut() = parts.headers.clone();
+    let JsonBody(options) = JsonBody::from_request(options, &()).await?;
     Ok((Request::from_parts(parts, Body::empty()), options))
 }
 

@@ -30,16 +30,19 @@ pub async fn commit(
     let container = engine.containers.find(&name)?;
     let record = container.record();
     let config = config(&record.config, body.flatten().unwrap_or_default(), query.all("changes"))?;
+    let reference = committed_name(query.text("repo").unwrap_or_default(), query.text("tag").unwrap_or_default())?;
+    let comment = query.text("comment").unwrap_or_default().to_owned();
     let options = CommitOptions {
-        name: committed_name(query.text("repo").unwrap_or_default(), query.text("tag").unwrap_or_default())?,
+        name: reference.clone(),
         config,
         author: query.text("author").unwrap_or_default().to_owned(),
-        comment: query.text("comment").unwrap_or_default().to_owned(),
+        comment: comment.clone(),
         created_by: std::iter::once(&record.path).chain(&record.args).cloned().collect::<Vec<_>>().join(" "),
     };
     let paused = query.flag_or("pause", true) && record.state.running && !record.state.paused;
     if paused {
-        engine.containers.pause(&record.id).await?;
+        // Why ignored: it may end meanwhile, and its files are as good then. Source: moby daemon/commit.go.
+        let _ = engine.containers.pause(&record.id).await;
     }
     let upper = engine.config.data_root.join("containers").join(&record.id).join("upper");
     let (images, base) = (engine.images.clone(), record.image_id.parse().ok());
@@ -49,9 +52,12 @@ pub async fn commit(
     })
     .await;
     if paused {
-        engine.containers.unpause(&record.id).await?;
+        let _ = engine.containers.unpause(&record.id).await;
     }
-    Ok((StatusCode::CREATED, Json(json!({ "Id": made? }))).into_response())
+    let made = made?;
+    let reference = reference.map(|reference| reference.familiar()).unwrap_or_default();
+    engine.containers.committed(&record, [&comment, &made.to_string(), &reference]);
+    Ok((StatusCode::CREATED, Json(json!({ "Id": made }))).into_response())
 }
 
 /// The container's config, what the client sends over it, and the changes over both.

@@ -7,13 +7,16 @@ use cubby_engine::Engine;
 use serde_json::{Value, json};
 
 use super::version::DOCKER_VERSION;
-use crate::images::{proxies, registry_config};
+use crate::{
+    images::{proxies, registry_config},
+    version::ApiVersion,
+};
 
-pub async fn info(State(engine): State<Arc<Engine>>) -> Json<Value> {
+pub async fn info(State(engine): State<Arc<Engine>>, version: ApiVersion) -> Json<Value> {
     let host = engine.host();
     let counts = engine.counts();
     let [http_proxy, https_proxy, no_proxy] = proxies(&engine);
-    Json(json!({
+    let mut info = json!({
         "ID": engine.id,
         "Containers": counts.containers,
         "ContainersRunning": counts.running,
@@ -36,8 +39,6 @@ pub async fn info(State(engine): State<Arc<Engine>>) -> Json<Value> {
         "CPUSet": true,
         "PidsLimit": true,
         "IPv4Forwarding": true,
-        "BridgeNfIptables": false,
-        "BridgeNfIp6tables": false,
         "Debug": false,
         "NFd": open_descriptors(),
         "OomKillDisable": host.cgroup_version == 1,
@@ -81,7 +82,36 @@ pub async fn info(State(engine): State<Arc<Engine>>) -> Json<Value> {
         "FirewallBackend": { "Driver": "nftables" },
         "CDISpecDirs": [],
         "Warnings": null,
-    }))
+    });
+    adapt(&mut info, version);
+    Json(info)
+}
+
+/// What older clients expect beside it, or not at all. Source: moby `getInfo`.
+fn adapt(info: &mut Value, version: ApiVersion) {
+    if version < ApiVersion(50) {
+        info["BridgeNfIptables"] = json!(false);
+        info["BridgeNfIp6tables"] = json!(false);
+    }
+    if version < ApiVersion(49) {
+        if let Some(members) = info.as_object_mut() {
+            members.remove("FirewallBackend");
+        }
+        for component in ["ContainerdCommit", "RuncCommit", "InitCommit"] {
+            info[component]["Expected"] = info[component]["ID"].clone();
+        }
+    }
+    if version < ApiVersion(47) {
+        info["RegistryConfig"]["AllowNondistributableArtifactsCIDRs"] = Value::Null;
+        info["RegistryConfig"]["AllowNondistributableArtifactsHostnames"] = Value::Null;
+    }
+    if version < ApiVersion(25) {
+        // Names alone: `name=seccomp,profile=builtin` is `seccomp`.
+        let name = |option: &Value| option.as_str()?.strip_prefix("name=")?.split(',').next().map(str::to_owned);
+        let names =
+            info["SecurityOptions"].as_array().map(|options| options.iter().filter_map(name).collect::<Vec<_>>());
+        info["SecurityOptions"] = json!(names);
+    }
 }
 
 fn security_options(cgroup_version: u8) -> Vec<&'static str> {

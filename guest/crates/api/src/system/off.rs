@@ -6,7 +6,7 @@ use axum::{
     Json, Router,
     extract::Path,
     http::StatusCode,
-    routing::{any, get, post},
+    routing::{any, delete, get, post},
 };
 use cubby_engine::Engine;
 use serde_json::{Value, json};
@@ -27,7 +27,12 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/swarm/join", post(swarm_unsupported))
         .route("/swarm/leave", post(not_in_a_swarm))
         .route("/plugins", get(no_plugins))
+        .route("/plugins/privileges", get(plugins_unsupported))
+        .route("/plugins/pull", post(plugins_unsupported))
+        .route("/plugins/create", post(plugins_unsupported))
+        .route("/plugins/{name}", delete(no_such_plugin))
         .route("/plugins/{name}/json", get(no_such_plugin))
+        .route("/plugins/{name}/{verb}", post(no_such_plugin_to))
 }
 
 async fn not_a_manager() -> ApiError {
@@ -44,6 +49,15 @@ async fn swarm_unsupported() -> ApiError {
 
 async fn no_plugins() -> Json<Value> {
     Json(json!([]))
+}
+
+async fn plugins_unsupported() -> ApiError {
+    ApiError::with_status(StatusCode::NOT_IMPLEMENTED, "plugins are not supported by this engine")
+}
+
+/// `enable`, `disable`, `upgrade`, `push`, `set`.
+async fn no_such_plugin_to(Path((name, _)): Path<(String, String)>) -> ApiError {
+    no_such_plugin(Path(name)).await
 }
 
 async fn no_such_plugin(Path(name): Path<String>) -> ApiError {

@@ -15,6 +15,10 @@ use crate::{
     error::{Error, Result},
 };
 
+/// What a step says on standard error is red. Source: moby pkg/streamformatter `StderrFormatter`.
+const RED: &str = "\x1b[91m";
+const RESET: &str = "\x1b[0m";
+
 impl Progress<'_> {
     pub(super) async fn run_step(&mut self, stage: &mut Stage, run: &Run) -> Result<()> {
         if !run.mounts.is_empty() {
@@ -65,11 +69,13 @@ impl Progress<'_> {
         let attached = containers.attach(id, &options)?;
         let waiter = containers.wait(id, Condition::NextExit)?;
         containers.start(id).await?;
-        tokio::join!(self.pass_on(attached.stdout), self.pass_on(attached.stderr));
+        tokio::join!(self.pass_on(attached.stdout, ""), self.pass_on(attached.stderr, RED));
         Ok(waiter.wait().await.exit_code)
     }
 
-    async fn pass_on(&self, stream: Option<Stream>) {
+    /// `colour`: what stands before each piece; a reset stands behind it then.
+    async fn pass_on(&self, stream: Option<Stream>, colour: &str) {
+        let end = if colour.is_empty() { "" } else { RESET };
         let Some(mut stream) = stream else { return };
         // Why kept back: a character that a chunk cuts in two is whole with the next.
         let mut rest = Vec::new();
@@ -79,11 +85,11 @@ impl Progress<'_> {
             let text = String::from_utf8_lossy(&rest[..whole]).into_owned();
             rest.drain(..whole);
             if !text.is_empty() {
-                self.out.say(text).await;
+                self.out.say(format!("{colour}{text}{end}")).await;
             }
         }
         if !rest.is_empty() {
-            self.out.say(String::from_utf8_lossy(&rest).into_owned()).await;
+            self.out.say(format!("{colour}{}{end}", String::from_utf8_lossy(&rest))).await;
         }
     }
 
@@ -102,7 +108,7 @@ impl Progress<'_> {
             ..config
         };
         let host_config = self.build.options.host.clone();
-        Ok(CreateRequest { config, host_config, ..CreateRequest::default() })
+        Ok(CreateRequest { config: Some(config), host_config, ..CreateRequest::default() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
-use cubby_image::{ImageConfig, snapshot};
+use cubby_image::{ImageConfig, Platform, snapshot};
 
 use super::{
     Container, Containers,
@@ -17,18 +17,44 @@ use crate::{
     networks::NetworkMode,
 };
 
+/// How to create, beside what.
+#[derive(Clone, Debug, Default)]
+pub struct CreateOptions {
+    /// Only an image of this platform will do.
+    pub platform: Option<Platform>,
+    /// What is mounted below a read-only mount stays writable, as it was before API 1.44.
+    pub flat_read_only: bool,
+}
+
 impl Containers {
     /// Creates a container. `name`: with or without slash; `None` invents one.
     ///
     /// # Errors
     /// Invalid requests, unknown images and networks, taken names: in dockerd's words, with nothing left behind.
     pub async fn create(&self, name: Option<&str>, request: CreateRequest) -> Result<Created> {
-        let CreateRequest { mut config, host_config: mut host, networking_config } = request;
+        self.create_for(name, request, CreateOptions::default()).await
+    }
+
+    /// [`Containers::create`] with what is not part of the container.
+    ///
+    /// # Errors
+    /// As there; not found when the image is of another platform than the one asked for.
+    pub async fn create_for(
+        &self,
+        name: Option<&str>,
+        request: CreateRequest,
+        CreateOptions { platform, flat_read_only }: CreateOptions,
+    ) -> Result<Created> {
+        let CreateRequest { config, host_config: mut host, networking_config } = request;
+        let Some(mut config) = config else {
+            return Err(Error::invalid("config cannot be empty in order to create a container"));
+        };
         let mut warnings = self.check(&mut config, &mut host)?;
         let image = if config.image.is_empty() { None } else { Some(self.parts.images.find(&config.image)?) };
         if let Some(image) = &image {
+            image.must_fit(&config.image, platform.as_ref())?;
             merge(&mut config, image.config());
-            warnings.extend(self.platform_warning(image));
+            warnings.extend(self.platform_warning(image).filter(|_| platform.is_none()));
         }
         let (path, args) = command(&mut config)?;
         LogOptions::check(&host.log_config)?;
@@ -77,7 +103,7 @@ impl Containers {
             complete: false,
         };
         let id = record.id.clone();
-        match self.build(record).await {
+        match self.build(record, flat_read_only).await {
             Ok(record) => self.event(&record, "create", &[]),
             Err(error) => {
                 self.table_mut().remove(&id);
@@ -88,10 +114,13 @@ impl Containers {
     }
 
     /// Intent, work, commit. On error the work is undone; the name is the caller's to release.
-    async fn build(&self, mut record: Record) -> Result<Arc<Record>> {
+    async fn build(&self, mut record: Record, flat_read_only: bool) -> Result<Arc<Record>> {
         self.save(&record)?;
         let built = async {
             self.register_mounts(&mut record).await?;
+            for mount in record.mounts.iter_mut().filter(|mount| flat_read_only && !mount.point.rw) {
+                mount.spec.bind_options.get_or_insert_default().read_only_non_recursive = true;
+            }
             self.save(&record)?;
             let directory = self.directory(&record.id);
             let made = tokio::task::spawn_blocking(move || snapshot::prepare(&directory)).await;

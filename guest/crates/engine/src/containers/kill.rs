@@ -32,9 +32,9 @@ impl Containers {
     /// # Errors
     /// Conflict when the container is not running.
     pub async fn kill(&self, name: &str, signal: Signal) -> Result<()> {
-        let container = self.find(name)?;
         let prefix =
             |error: Error| Error::new(error.kind(), format!("cannot kill container: {name}: {}", error.message()));
+        let container = self.find(name).map_err(prefix)?;
         if signal == Signal::KILL {
             self.kill_and_wait(&container).await.map_err(prefix)
         } else {

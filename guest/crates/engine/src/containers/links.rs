@@ -132,7 +132,8 @@ fn parse(text: &str) -> Result<(String, String)> {
         [name] => Ok(((*name).to_owned(), (*name).to_owned())),
         [name, alias] => Ok(match name.strip_prefix('/') {
             Some(bare) => (bare.to_owned(), alias.rsplit('/').next().unwrap_or_default().to_owned()),
-            None => ((*name).to_owned(), (*alias).to_owned()),
+            // `db:/store` is `db:store`: the name is joined to the parent's.
+            None => ((*name).to_owned(), alias.trim_start_matches('/').to_owned()),
         }),
         _ => Err(Error::invalid(format!("bad format for links: {text}"))),
     }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     filters::Filters,
+    images::Image,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -151,7 +153,8 @@ struct Query<'a> {
     filters: &'a Filters,
     all: bool,
     names: Vec<Regex>,
-    ids: Vec<Regex>,
+    /// Containers that the beginnings of ids stand for, each for one.
+    ids: Vec<String>,
     exited: Vec<i32>,
     ancestors: Option<Vec<String>>,
     publish: Vec<(u16, u16, String)>,
@@ -196,7 +199,7 @@ impl<'a> Query<'a> {
             filters,
             all: (options.all || options.limit > 0 || filters.contains("status")) && is_task != Some(true),
             names: patterns(filters, "name"),
-            ids: patterns(filters, "id"),
+            ids: filters.values("id").filter_map(|id| containers.by_id(id)).collect(),
             exited,
             ancestors,
             publish: port_ranges(filters, "publish")?,
@@ -205,7 +208,7 @@ impl<'a> Query<'a> {
     }
 
     /// The part of the list between `before` and `since`.
-    fn between<'r>(&self, records: &'r [std::sync::Arc<Record>]) -> Result<&'r [std::sync::Arc<Record>]> {
+    fn between<'r>(&self, records: &'r [Arc<Record>]) -> Result<&'r [Arc<Record>]> {
         let place = |name: &str| -> Result<Option<usize>> {
             match self.filters.values(name).last() {
                 None => Ok(None),
@@ -226,13 +229,11 @@ impl<'a> Query<'a> {
         let slashed = format!("/{}", record.name);
         let labels = record.config.labels().map(|(k, v)| (k.clone(), v.clone())).collect();
         (state.running || self.all)
-            && (!self.filters.contains("name")
+            && (self.filters.values("name").next().is_none()
                 || matches(&self.names, &record.name)
                 || matches(&self.names, &slashed)
                 || self.filters.values("name").any(|name| name == record.name || name == slashed))
-            && (!self.filters.contains("id")
-                || matches(&self.ids, &record.id)
-                || self.filters.values("id").any(|id| record.id.starts_with(id)))
+            && (self.filters.values("id").next().is_none() || self.ids.contains(&record.id))
             && self.filters.labels(&labels)
             && (self.exited.is_empty()
                 || (self.exited.contains(&state.exit_code) && !state.running && state.started_at.is_some()))
@@ -245,13 +246,20 @@ impl<'a> Query<'a> {
                     point.destination == wanted || name == wanted
                 })
             })
-            && self.ancestors.as_ref().is_none_or(|images| images.contains(&record.image_id))
+            && self.ancestors.as_ref().is_none_or(|images| self.stands_on(record, images))
             && self.filters.any("network", |wanted| {
                 record.networks.iter().any(|(name, endpoint)| {
                     name == wanted || (!wanted.is_empty() && endpoint.network_id.starts_with(wanted))
                 })
             })
             && self.ports_fit(record)
+    }
+
+    /// True when its image is one of these, or was made from one of them.
+    fn stands_on(&self, record: &Record, images: &[String]) -> bool {
+        let parent = |image: &Arc<Image>| self.containers.parts.images.retained(&image.parent()?);
+        let mut line = std::iter::successors(self.containers.image_of(record), parent);
+        !images.is_empty() && line.any(|image| images.contains(&image.id.to_string()))
     }
 
     fn ports_fit(&self, record: &Record) -> bool {

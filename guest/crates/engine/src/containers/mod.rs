@@ -23,7 +23,7 @@ mod create;
 mod directory;
 mod disk;
 mod export;
-pub(crate) mod files;
+pub mod files;
 mod files_owner;
 mod health;
 mod inspect;
@@ -75,6 +75,7 @@ pub use archive::{ArchiveRead, ArchiveWrite, PathStat};
 pub use attach::{AttachOptions, Attached};
 pub use changes::Change;
 pub use container::Container;
+pub use create::CreateOptions;
 pub use directory::{DirectoryEntry, DirectoryListing};
 pub use export::Export;
 pub use kill::Signal;
@@ -173,6 +174,17 @@ impl Containers {
             Err(error) if name_or_id.contains('/') => self.linked(name_or_id).ok_or(error),
             found => found,
         }
+    }
+
+    /// The whole id that a unique beginning stands for.
+    fn by_id(&self, beginning: &str) -> Option<String> {
+        Some(self.table().by_prefix(beginning).ok()?.id.clone())
+    }
+
+    /// An image was made of a container: tells whoever listens, with the comment, the image's id and its name.
+    pub fn committed(&self, record: &Record, [comment, image, reference]: [&str; 3]) {
+        let attributes = [("comment", comment), ("imageID", image), ("imageRef", reference)];
+        self.event(record, "commit", &attributes.map(|(name, value)| (name, value.to_owned())));
     }
 
     /// Every container as of now, newest first.

@@ -14,7 +14,7 @@ impl Containers {
             return Err(super::kill::not_running(&container.id));
         }
         if state.paused {
-            return Err(Error::conflict(format!("Container {name} is already paused")));
+            return Err(Error::conflict(format!("Container {} is already paused", container.id)));
         }
         if state.restarting {
             return Err(Error::conflict(format!(

@@ -38,7 +38,7 @@ impl Table {
         self.by_prefix(name_or_id)
     }
 
-    fn by_prefix(&self, prefix: &str) -> Result<Arc<Container>> {
+    pub fn by_prefix(&self, prefix: &str) -> Result<Arc<Container>> {
         let mut matches = self
             .by_id
             .range(prefix.to_owned()..)

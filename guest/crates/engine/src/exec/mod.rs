@@ -13,7 +13,6 @@ use std::{
     time::Instant,
 };
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -21,47 +20,37 @@ pub(crate) use registry::Execs;
 pub use start::ExecAttach;
 
 use crate::containers::{
-    model::Sequence,
+    model::{Sequence, go_struct},
     streams::{DetachKeys, Pumps, Streams},
 };
 
 /// Marks execs among what the keeper keeps.
 pub(crate) const META: &[u8] = b"exec";
 
-/// `POST /containers/{id}/exec`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ExecOptions {
-    #[serde(deserialize_with = "nil")]
-    pub user: String,
-    #[serde(deserialize_with = "nil")]
-    pub privileged: bool,
-    #[serde(deserialize_with = "nil")]
-    pub tty: bool,
-    pub console_size: Option<[u32; 2]>,
-    #[serde(deserialize_with = "nil")]
-    pub attach_stdin: bool,
-    #[serde(deserialize_with = "nil")]
-    pub attach_stdout: bool,
-    #[serde(deserialize_with = "nil")]
-    pub attach_stderr: bool,
-    // Why the alias: Go's decoder does not tell the cases of letters apart, and docker-py relies on it here.
-    #[serde(deserialize_with = "nil", alias = "detachKeys")]
-    pub detach_keys: String,
-    #[serde(deserialize_with = "nil")]
-    pub env: Vec<String>,
-    #[serde(deserialize_with = "nil")]
-    pub working_dir: String,
-    #[serde(deserialize_with = "nil")]
-    pub cmd: Sequence,
+go_struct! {
+    /// `POST /containers/{id}/exec`. Source: moby `container.ExecOptions`.
+    pub struct ExecOptions {
+        "User" user: String,
+        "Privileged" privileged: bool,
+        "Tty" tty: bool,
+        "ConsoleSize" console_size: Option<[u32; 2]>,
+        "AttachStdin" attach_stdin: bool,
+        "AttachStdout" attach_stdout: bool,
+        "AttachStderr" attach_stderr: bool,
+        "DetachKeys" detach_keys: String,
+        "Env" env: Vec<String>,
+        "WorkingDir" working_dir: String,
+        "Cmd" cmd: Sequence,
+    }
 }
 
-fn nil<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+go_struct! {
+    /// `POST /exec/{id}/start`.
+    pub struct ExecStartOptions {
+        "Detach" detach: bool,
+        "Tty" tty: bool,
+        "ConsoleSize" console_size: Option<[u32; 2]>,
+    }
 }
 
 /// One exec, from create to long after its end.

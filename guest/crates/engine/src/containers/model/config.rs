@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::go::{Empty, Sequence, is_zero};
+use super::go::{Empty, Sequence, go_struct, is_zero};
 
 go_struct! {
     /// Source: moby `container.Config`.

@@ -1,22 +1,21 @@
 //! Go's JSON rules: null is the zero value, a list of words may be a single word, a set is a map of anything.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A struct whose members have explicit JSON names, are all optional on input (null too), and all present on output
-/// unless marked otherwise.
+/// A struct whose members have explicit JSON names, are all optional on input (null too) whatever the case of their
+/// letters, and all present on output unless marked otherwise.
 macro_rules! go_struct {
     ($(#[$meta:meta])* pub struct $name:ident {
         $( $(#[$field_meta:meta])* $json:literal $field:ident : $ty:ty ),* $(,)?
         $( ; flatten $flat:ident : $flat_ty:ty )?
     }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-        #[serde(default)]
+        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
         pub struct $name {
             $(
-                #[serde(rename = $json, deserialize_with = "crate::containers::model::go::nil")]
+                #[serde(rename = $json)]
                 $(#[$field_meta])*
                 pub $field: $ty,
             )*
@@ -25,12 +24,83 @@ macro_rules! go_struct {
                 pub $flat: $flat_ty,
             )?
         }
+
+        impl $crate::containers::model::go::Members for $name {
+            fn member<'de, A: serde::de::MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+                $(
+                    if name.eq_ignore_ascii_case($json) {
+                        self.$field = $crate::containers::model::go::value(map)?;
+                        return Ok(true);
+                    }
+                )*
+                $(
+                    if $crate::containers::model::go::Members::member(&mut self.$flat, name, map)? {
+                        return Ok(true);
+                    }
+                )?
+                Ok(false)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_struct(stringify!($name), &[], $crate::containers::model::go::Reader::default())
+            }
+        }
     };
 }
 
-/// Null or absent is the type's default.
-pub fn nil<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+pub(crate) use go_struct;
+
+/// Where the members of an object go.
+pub trait Members {
+    /// Takes the value that is next in `map` if `name` is a member's; tells whether it was.
+    fn member<'de, A: de::MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
+}
+
+/// Like Go's pointer to an embedded struct: there as soon as one of its members is.
+impl<T: Members + Default> Members for Option<T> {
+    fn member<'de, A: de::MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
+        if let Some(present) = self {
+            return present.member(name, map);
+        }
+        let mut fresh = T::default();
+        let taken = fresh.member(name, map)?;
+        *self = taken.then_some(fresh);
+        Ok(taken)
+    }
+}
+
+/// Reads an object into a `T`.
+pub struct Reader<T>(PhantomData<T>);
+
+impl<T> Default for Reader<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<'de, T: Members + Default> de::Visitor<'de> for Reader<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
+        let mut read = T::default();
+        while let Some(name) = map.next_key::<String>()? {
+            if !read.member(&name, &mut map)? {
+                map.next_value::<de::IgnoredAny>()?;
+            }
+        }
+        Ok(read)
+    }
+}
+
+/// The next value of a map; null is the type's default.
+pub fn value<'de, A: de::MapAccess<'de>, T: Default + Deserialize<'de>>(map: &mut A) -> Result<T, A::Error> {
+    Ok(map.next_value::<Option<T>>()?.unwrap_or_default())
 }
 
 pub fn is_zero<T: Default + PartialEq>(value: &T) -> bool {

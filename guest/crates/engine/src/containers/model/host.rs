@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    go::{Sequence, is_zero},
+    go::{Sequence, go_struct, is_zero},
     mount::MountSpec,
     resources::Resources,
 };

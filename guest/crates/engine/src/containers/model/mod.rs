@@ -5,9 +5,8 @@
 //! unknown enum values in words that no client expects. These structs are read from requests, kept in the state
 //! database and echoed by inspect, so that what a client gets is what it asked for. Source: moby v28 `api/types`.
 
-#[macro_use]
-mod go;
 mod config;
+pub(crate) mod go;
 mod host;
 mod mount;
 mod network;
@@ -16,6 +15,7 @@ mod request;
 mod resources;
 
 pub use config::{Config, Health, Healthcheck, ProbeResult};
+pub(crate) use go::go_struct;
 pub use go::{Empty, Sequence};
 pub use host::{HostConfig, LogConfig, PortBinding, PortMap, RestartPolicy};
 pub use mount::{BindOptions, DriverConfig, ImageOptions, MountPoint, MountSpec, TmpfsOptions, VolumeOptions};

@@ -1,19 +1,17 @@
 //! Bodies of create and update.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{Config, HostConfig, NetworkingConfig, RestartPolicy, go::nil, resources::Resources};
+use super::{Config, HostConfig, NetworkingConfig, RestartPolicy, go::go_struct, resources::Resources};
 
-/// `POST /containers/create`: the config itself with two more members.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct CreateRequest {
-    #[serde(flatten)]
-    pub config: Config,
-    #[serde(rename = "HostConfig", deserialize_with = "nil")]
-    pub host_config: HostConfig,
-    #[serde(rename = "NetworkingConfig", deserialize_with = "nil")]
-    pub networking_config: NetworkingConfig,
+go_struct! {
+    /// `POST /containers/create`: the config itself with two more members.
+    pub struct CreateRequest {
+        "HostConfig" host_config: HostConfig,
+        "NetworkingConfig" networking_config: NetworkingConfig,
+        // None: not one member of it was sent, which is refused.
+        ; flatten config: Option<Config>
+    }
 }
 
 /// The answer to create.
@@ -25,12 +23,10 @@ pub struct Created {
     pub warnings: Vec<String>,
 }
 
-/// `POST /containers/{id}/update`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct UpdateRequest {
-    #[serde(flatten)]
-    pub resources: Resources,
-    #[serde(rename = "RestartPolicy", deserialize_with = "nil")]
-    pub restart_policy: RestartPolicy,
+go_struct! {
+    /// `POST /containers/{id}/update`.
+    pub struct UpdateRequest {
+        "RestartPolicy" restart_policy: RestartPolicy,
+        ; flatten resources: Resources
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::go::is_zero;
+use super::go::{go_struct, is_zero};
 
 go_struct! {
     /// Source: moby `container.Resources`.

@@ -60,7 +60,8 @@ impl Security {
                 _ => return Err(Error::invalid(format!("invalid --security-opt 2: {option:?}"))),
             }
         }
-        if host.privileged {
+        // Why only the default: who gives a profile means it. Source: moby daemon/seccomp_linux.go.
+        if host.privileged && security.seccomp == Seccomp::Default {
             security.seccomp = Seccomp::Unconfined;
         }
         Ok(security)

@@ -55,6 +55,7 @@ impl Containers {
         // Why not invalid: to dockerd it is an error of its own making.
         Security::parse(host).map_err(|error| Error::internal(error.message()))?;
         self.fill_in(host);
+        self.check_shared(host)?;
         Ok(warnings)
     }
 
@@ -65,6 +66,18 @@ impl Containers {
             return refuse(format!("invalid isolation ({}): linux only supports 'default'", host.isolation));
         }
         self.check_quality(&host.resources)
+    }
+
+    /// Containers whose namespaces are to be shared must be there; a network's is asked for at the start only.
+    /// Source: moby `generateSecurityOpt`.
+    fn check_shared(&self, host: &HostConfig) -> Result<()> {
+        if host.privileged || host.pid_mode == "host" || host.ipc_mode == "host" {
+            return Ok(());
+        }
+        for name in [&host.ipc_mode, &host.pid_mode].into_iter().filter_map(|mode| mode.strip_prefix("container:")) {
+            self.find(name).map_err(|error| Error::invalid(error.message()))?;
+        }
+        Ok(())
     }
 
     fn fill_in(&self, host: &mut HostConfig) {
@@ -92,9 +105,7 @@ impl Containers {
         if host.resources.pids_limit.is_some_and(|limit| limit <= 0) {
             host.resources.pids_limit = None;
         }
-        if !v2 {
-            host.resources.oom_kill_disable.get_or_insert(false);
-        }
+        host.resources.oom_kill_disable.get_or_insert(false);
         if host.privileged || host.pid_mode == "host" || host.ipc_mode == "host" {
             host.security_opt.get_or_insert_default().push("label=disable".to_owned());
         }
