@@ -8,7 +8,7 @@
 //!
 //! `local` keeps the same lines under `local-logs/` with dockerd's default rotation; `none` keeps nothing.
 
-pub(crate) mod journal;
+pub mod journal;
 mod line;
 mod options;
 mod reader;

@@ -10,6 +10,6 @@ mod root;
 mod write;
 
 pub(super) use copy_up::copy_up;
-pub(crate) use read::TreeWriter;
-pub(crate) use root::Files;
-pub(crate) use write::{Unpack, unpack};
+pub use read::TreeWriter;
+pub use root::Files;
+pub use write::{Unpack, unpack};
