@@ -4,14 +4,20 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     process::Command,
+    sync::Arc,
     time::Duration,
 };
 
-use cubby_harness::{Docker, Engine, IMAGE, NativeEngine, Place, busybox_archive, request, wait_for};
+use cubby_harness::{Docker, Engine, IMAGE, NativeEngine, Place, busybox_archive, request, resident_kib, wait_for};
 
-use crate::{docker, engine};
+use crate::{
+    docker, engine,
+    neighbour::{Neighbour, echo_datagrams},
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What the allocator may keep of them all.
+const GROWTH_KIB: u64 = 4096;
 /// A page that says who asks for it.
 const PAGE: &str = "mkdir -p /www/cgi-bin; printf '#!/bin/sh\\nprintf \"Content-Type: text/plain\\r\\n\\r\\n$REMOTE_ADDR\"\\n' \
     > /www/cgi-bin/who; chmod +x /www/cgi-bin/who; exec httpd -f -p 80 -h /www";
@@ -80,6 +86,14 @@ fn a_port_is_open_on_every_address_of_both_families() {
 }
 
 #[test]
+fn what_is_not_forwarded_is_refused_and_said() {
+    let (docker, _engine) = docker();
+    let refused = docker.run(["run", "--rm", "-p", "9899:9899/sctp", IMAGE, "true"]);
+    assert_eq!(refused.code, 125, "{refused:?}");
+    assert!(refused.stderr.contains("publishing sctp ports is not supported: only tcp and udp"), "{refused:?}");
+}
+
+#[test]
 fn networks_have_ipv6_when_asked() {
     let (docker, _engine) = docker();
     docker.run(["network", "create", "--ipv6", "--subnet", "fd00:c0:b1::/64", "port-six"]).ok();
@@ -128,10 +142,15 @@ fn networks_have_ipv6_when_asked() {
 #[test]
 fn no_connection_is_lost_and_nothing_is_kept_of_them() {
     let (short, long) = match Place::of_this_run() {
-        Place::Native => (size("CUBBY_PORTS_SHORT", 2000), size("CUBBY_PORTS_LONG", 100)),
+        Place::Native => (size("CUBBY_PORTS_SHORT", 10_000), size("CUBBY_PORTS_LONG", 200)),
         Place::Guest => (size("CUBBY_PORTS_SHORT", 400), size("CUBBY_PORTS_LONG", 100)),
     };
-    let (docker, engine) = (docker().0, engine());
+    // Natively an engine of its own: what is counted shall be of these connections.
+    let engine = match Place::of_this_run() {
+        Place::Native => Arc::new(Engine::start()),
+        Place::Guest => engine(),
+    };
+    let docker = engine.docker();
     let options = ["run", "-d", "--name", "port-many", "-p", "127.0.0.1:0:80", "-p", "127.0.0.1:0:81"];
     docker.run([&options[..], &[IMAGE, "sh", "-c", &format!("nc -ll -p 81 -e cat & {PAGE}")]].concat()).ok();
     let page = docker.run(["port", "port-many", "80/tcp"]).ok();
@@ -139,6 +158,7 @@ fn no_connection_is_lost_and_nothing_is_kept_of_them() {
     wait_for("the page", PATIENCE, || who(&page));
     wait_for("the echo", PATIENCE, || say(&mut TcpStream::connect(&echo).ok()?, "x"));
     let before = descriptors(&engine);
+    let memory = resident_of_relay(&engine);
 
     let mut kept: Vec<TcpStream> = (0..long).map(|_| TcpStream::connect(&echo).expect("a long connection")).collect();
     for (n, stream) in kept.iter_mut().enumerate() {
@@ -161,7 +181,22 @@ fn no_connection_is_lost_and_nothing_is_kept_of_them() {
         assert_eq!(rest, "");
     }
     wait_for("descriptors as before", PATIENCE, || (descriptors(&engine) <= before).then_some(()));
+    if let Some(before) = memory {
+        let grown = wait_for("memory as before", PATIENCE, || {
+            let now = resident_of_relay(&engine)?;
+            (now < before + GROWTH_KIB).then_some(now.saturating_sub(before))
+        });
+        println!("{short} short and {long} long connections: {grown} KiB more");
+    }
     docker.run(["rm", "-f", "port-many"]).ok();
+}
+
+/// Resident memory of the engine that relays. None where the machine's memory is part of the relaying process.
+fn resident_of_relay(engine: &Engine) -> Option<u64> {
+    match engine {
+        Engine::Native(engine) => Some(resident_kib(engine.pid())),
+        Engine::Guest(_) => None,
+    }
 }
 
 fn size(variable: &str, of_ci: usize) -> usize {
@@ -188,43 +223,6 @@ fn descriptors(engine: &Engine) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
-/// Another computer on this one's network: a namespace with a cable to it.
-struct Neighbour(String);
-
-impl Neighbour {
-    fn new() -> Self {
-        let name = format!("cbt{:x}", std::process::id());
-        let ip = |arguments: &str| {
-            let done = Command::new("ip").args(arguments.split(' ')).status().expect("iproute2 is installed");
-            assert!(done.success(), "ip {arguments}");
-        };
-        ip(&format!("netns add {name}"));
-        let neighbour = Self(name.clone());
-        ip(&format!("link add {name} type veth peer name eth0 netns {name}"));
-        ip(&format!("address add 198.51.100.1/24 dev {name}"));
-        ip(&format!("link set {name} up"));
-        ip(&format!("-n {name} address add 198.51.100.2/24 dev eth0"));
-        ip(&format!("-n {name} link set eth0 up"));
-        neighbour
-    }
-
-    fn fetch(&self, url: &str) -> Option<String> {
-        let arguments = ["netns", "exec", &self.0, "curl", "--silent", "--fail", "--max-time", "5", url];
-        let output = Command::new("ip").args(arguments).output().expect("iproute2 is installed");
-        let seen = String::from_utf8_lossy(&output.stdout).into_owned();
-        // httpd listens for both families at once, and shows IPv4 addresses as IPv6 has them.
-        let seen = seen.trim_start_matches("[::ffff:").trim_end_matches(']').to_owned();
-        output.status.success().then_some(seen)
-    }
-}
-
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        // Its end of the cable goes with it, and the other end with that one.
-        let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
-    }
-}
-
 #[test]
 fn a_container_sees_who_asks_also_after_the_engine_was_killed() {
     if Place::of_this_run() == Place::Guest {
@@ -238,6 +236,12 @@ fn a_container_sees_who_asks_also_after_the_engine_was_killed() {
     let port = docker.run(["port", "seen", "80/tcp"]).ok().replace("0.0.0.0:", "");
     let local = format!("127.0.0.1:{port}");
     wait_for("the page", PATIENCE, || who(&local));
+    docker.run(["run", "-d", "--name", "seen-both", "-p", "80", IMAGE, "sh", "-c", PAGE]).ok();
+    let both = docker.run(["port", "seen-both", "80/tcp"]).ok();
+    let port_of_both = both.lines().next().and_then(|line| line.rsplit(':').next()).expect("a port").to_owned();
+    docker.run(["run", "-d", "--name", "seen-udp", "-p", "0.0.0.0:0:53/udp", IMAGE, "sleep", "300"]).ok();
+    let pid = docker.run(["inspect", "-f", "{{.State.Pid}}", "seen-udp"]).ok();
+    echo_datagrams(&format!("/proc/{pid}/ns/net"), 53);
 
     let neighbour = Neighbour::new();
     let url = format!("http://198.51.100.1:{port}/cgi-bin/who");
@@ -247,6 +251,15 @@ fn a_container_sees_who_asks_also_after_the_engine_was_killed() {
         "{}",
         engine.log()
     );
+
+    // What the kernel does not forward goes through the relay: IPv6, and UDP.
+    if neighbour.has_ipv6() {
+        let url = format!("http://[fd00:c0:ffee::1]:{port_of_both}/cgi-bin/who");
+        assert!(wait_for("the page over IPv6", PATIENCE, || neighbour.fetch(&url)).len() > 2);
+    }
+    let datagrams = docker.run(["port", "seen-udp", "53/udp"]).ok().replace("0.0.0.0:", "198.51.100.1:");
+    assert_eq!(wait_for("the echo over UDP", PATIENCE, || neighbour.ask(&datagrams, "hello\n")), "hello\n");
+    docker.run(["rm", "-f", "seen-both", "seen-udp"]).ok();
 
     engine.kill();
     engine.restart();

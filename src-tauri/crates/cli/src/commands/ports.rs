@@ -15,6 +15,8 @@ use crate::say;
 
 /// How long a listener of this computer may take to accept.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a connection is watched for being broken off on its way.
+const WATCH: Duration = Duration::from_millis(300);
 
 /// As `guest/crates/engine` writes it; the hop of this computer is put in front.
 #[derive(Deserialize, Serialize)]
@@ -56,13 +58,14 @@ pub async fn run(dirs: &Dirs, container: Option<String>, json: bool) -> Result<(
     let mut reports = Vec::new();
     for name in names {
         let mut report = ask(&endpoint, &name).await?;
-        for port in &mut report.ports {
-            try_listener(port).await;
-        }
+        let tried = report.ports.into_iter().map(try_port).collect::<Vec<_>>();
+        report.ports = in_order(tried).await?;
         reports.push(report);
     }
     if json {
         say!("{}", serde_json::to_string_pretty(&reports)?);
+    } else if reports.is_empty() {
+        say!("no running container publishes a port");
     } else {
         reports.iter().for_each(show);
     }
@@ -97,14 +100,24 @@ async fn ask(endpoint: &Endpoint, name: &str) -> Result<Report, Failure> {
     }
 }
 
-/// The first hop: does this computer accept connections on the published port? UDP has nothing to accept.
-async fn try_listener(port: &mut Port) {
-    let Some(at) = listener(port) else { return };
+/// Runs all at once: a container may have a thousand ports.
+async fn in_order(work: Vec<impl Future<Output = Port> + Send + 'static>) -> Result<Vec<Port>, Failure> {
+    let tasks: Vec<_> = work.into_iter().map(tokio::spawn).collect();
+    let mut done = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        done.push(task.await.map_err(|err| Failure::failed(err.to_string()))?);
+    }
+    Ok(done)
+}
+
+/// This computer's hops, put around those of the engine. UDP has nothing to accept.
+async fn try_port(mut port: Port) -> Port {
+    let Some(at) = listener(&port) else { return port };
     let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(at)).await;
-    let failure = match connected {
-        Ok(Ok(_)) => None,
-        Ok(Err(err)) => Some(err.to_string()),
-        Err(_) => Some("no answer in time".to_owned()),
+    let (stream, failure) = match connected {
+        Ok(Ok(stream)) => (Some(stream), None),
+        Ok(Err(err)) => (None, Some(err.to_string())),
+        Err(_) => (None, Some("no answer in time".to_owned())),
     };
     let text = match &failure {
         None => format!("this computer listens on {at}"),
@@ -114,6 +127,30 @@ async fn try_listener(port: &mut Port) {
         port.problem = Some(text.clone());
     }
     port.hops.insert(0, Hop { name: "listener".to_owned(), ok: failure.is_none(), text });
+    if let Some(stream) = stream.filter(|_| port.problem.is_none()) {
+        let hop = watch(stream, at).await;
+        port.problem = (!hop.ok).then(|| hop.text.clone());
+        port.hops.push(hop);
+    }
+    port
+}
+
+/// The last hop: a connection made here is still there after a moment, so it has arrived.
+async fn watch(stream: TcpStream, at: SocketAddr) -> Hop {
+    let broken = async {
+        loop {
+            stream.readable().await?;
+            match stream.try_read(&mut [0; 1]) {
+                Err(err) if err.kind() == std::io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    };
+    let (ok, text) = match tokio::time::timeout(WATCH, broken).await {
+        Ok(Err(err)) => (false, format!("connections to {at} are accepted here and broken off on the way: {err}")),
+        _ => (true, "a connection from here arrives".to_owned()),
+    };
+    Hop { name: "through".to_owned(), ok, text }
 }
 
 fn listener(port: &Port) -> Option<SocketAddr> {

@@ -99,17 +99,35 @@ fn no_ipv6(err: &io::Error) -> bool {
 fn refusal(port: &Port, host_port: u16, err: &io::Error) -> String {
     let failed = failed(port, host_port);
     match err.kind() {
-        io::ErrorKind::PermissionDenied => format!(
-            "{failed}: this system lets only its administrator open ports below {}; publish on a higher one, \
-             such as {}, or allow it: sysctl net.ipv4.ip_unprivileged_port_start={host_port}",
-            unprivileged_start(),
-            8000 + u32::from(host_port),
-        ),
+        io::ErrorKind::PermissionDenied => format!("{failed}: {}", why_denied(port.host_ip, host_port)),
         io::ErrorKind::AddrNotAvailable => {
             format!("{failed}: this computer has no address {}", port.host_ip)
         }
         _ => format!("{failed}: {err}"),
     }
+}
+
+/// What each system means by a permission that is lacking, and what to do.
+fn why_denied(host_ip: IpAddr, host_port: u16) -> String {
+    let higher = 8000 + u32::from(host_port % 1000);
+    if cfg!(windows) {
+        return format!(
+            "Windows keeps this port for itself (netsh int {} show excludedportrange protocol=tcp lists them); publish on \
+             another one, such as {higher}",
+            if host_ip.is_ipv4() { "ipv4" } else { "ipv6" },
+        );
+    }
+    if cfg!(target_os = "macos") {
+        return format!(
+            "macOS lets everybody open ports below 1024 on all addresses, but on {host_ip} only its administrator; publish \
+             without an address, or on a higher port, such as {higher}"
+        );
+    }
+    format!(
+        "this system lets only its administrator open ports below {}; publish on a higher one, such as {higher}, or allow \
+         it: sysctl net.ipv4.ip_unprivileged_port_start={host_port}",
+        unprivileged_start(),
+    )
 }
 
 fn unprivileged_start() -> u16 {
@@ -147,4 +165,24 @@ fn listen(protocol: Protocol, at: SocketAddr) -> io::Result<Bound> {
         }
     };
     Ok(Bound { socket, host_port: at.port() })
+}
+
+#[cfg(test)]
+mod tests {
+    use cubby_wire::forward::Dial;
+
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_only_the_administrators_is_explained() {
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let target = Dial { protocol: Protocol::Tcp, address, port: 80 };
+        let port = Port { protocol: Protocol::Tcp, host_ip: address, host_port: 80, host_port_end: 80, target };
+        let text = refusal(&port, 80, &io::ErrorKind::PermissionDenied.into());
+        assert!(text.starts_with("failed to bind host port 127.0.0.1:80/tcp: "), "{text}");
+        assert!(text.contains("such as 8080"), "{text}");
+        if cfg!(target_os = "linux") {
+            assert!(text.ends_with("sysctl net.ipv4.ip_unprivileged_port_start=80"), "{text}");
+        }
+    }
 }
