@@ -2,8 +2,8 @@
 //!
 //! Method: subjects are interleaved round by round within one run; medians are reported with minimum and maximum;
 //! absolute times say something about this machine only, ratios within a run travel. Peers (dockerd, podman) take part
-//! when their sockets are named in `CUBBY_BENCH_PEERS` (`name=unix:///path,…`). `CUBBY_BENCH_ONLY=engine` leaves the
-//! machine out; rows that a run does not measure stay on the page as they are.
+//! when their sockets are named in `CUBBY_BENCH_PEERS` (`name=unix:///path,…`). `CUBBY_BENCH_ONLY` names parts, separated by
+//! commas: `engine`, `ports`, `names`, `machine`, `shares`, `images`; rows that a run does not measure stay on the page as they are.
 
 mod client;
 mod crowd;
@@ -11,25 +11,42 @@ mod cycle;
 mod idle;
 mod images;
 mod machine;
+mod names;
 mod page;
+mod ports;
+mod shares;
 mod subject;
 mod summary;
+mod within;
 
 use std::path::Path;
 
 use cubby_harness::NativeEngine;
 
+/// Its name in `CUBBY_BENCH_ONLY`, and what measures it.
+type Part = (&'static str, fn(&mut page::Page));
+
 fn main() {
     let mut page = page::Page::new();
-    engine(&mut page);
-    if std::env::var("CUBBY_BENCH_ONLY").is_ok_and(|only| only == "engine") {
-        return write(&page);
+    let only = std::env::var("CUBBY_BENCH_ONLY").unwrap_or_default();
+    let parts: [Part; 6] = [
+        ("engine", engine),
+        ("ports", ports::measure),
+        ("names", names::measure),
+        ("machine", machine),
+        ("shares", shares::measure),
+        ("images", images::measure),
+    ];
+    for (_, measure) in parts.iter().filter(|(name, _)| only.is_empty() || only.split(',').any(|part| part == *name)) {
+        measure(&mut page);
     }
-    machine::measure(&mut page);
-    idle::measure(&mut page);
-    images::measure(&mut page);
-    machine::sizes(&mut page);
     write(&page);
+}
+
+fn machine(page: &mut page::Page) {
+    machine::measure(page);
+    idle::measure(page);
+    machine::sizes(page);
 }
 
 /// The engine beside its peers.
