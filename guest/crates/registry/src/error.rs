@@ -42,7 +42,13 @@ impl Error {
         matches!(self, Self::Unreachable { .. } | Self::TooManyRequests(_))
     }
 
+    /// What broke in the middle of an answer.
     pub(crate) fn transport(method: &str, url: &str, error: &reqwest::Error) -> Self {
+        Self::no_answer(method, url, None, error)
+    }
+
+    /// A request without an answer; `proxy` is the host that would not pass it on.
+    pub(crate) fn no_answer(method: &str, url: &str, proxy: Option<&str>, error: &reqwest::Error) -> Self {
         let mut reason = String::new();
         let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
         while let Some(error) = cause {
@@ -55,7 +61,10 @@ impl Error {
         if reason.is_empty() {
             reason = error.to_string();
         }
-        let reason = go_words(&reason, url).unwrap_or(reason);
+        let host = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+        let reason = go_words(&reason, proxy.unwrap_or(host)).unwrap_or(reason);
+        let dialled = proxy.is_some() && reason.starts_with("dial tcp");
+        let reason = if dialled { format!("proxyconnect tcp: {reason}") } else { reason };
         Self::Unreachable { method: method.to_owned(), url: url.to_owned(), reason }
     }
 
@@ -67,6 +76,7 @@ impl Error {
             401 => Self::Unauthorized(text.unwrap_or_else(|| "authentication required".to_owned())),
             403 => Self::Denied(text.unwrap_or_else(|| "requested access to the resource is denied".to_owned())),
             404 => Self::NotFound(words),
+            407 => Self::Protocol(format!("{url}: Proxy Authentication Required")),
             429 => Self::TooManyRequests(words),
             500..=599 => Self::Unreachable {
                 method: "request".to_owned(),
@@ -80,8 +90,7 @@ impl Error {
 
 /// What dockerd, whose users look for these words, says of the faults that they meet most. Source: Go `crypto/x509`,
 /// `net/http`, `net`.
-fn go_words(reason: &str, url: &str) -> Option<String> {
-    let host = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+fn go_words(reason: &str, host: &str) -> Option<String> {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let certificate = |fault: &str| Some(format!("tls: failed to verify certificate: x509: {fault}"));
     let says = |text: &str| reason.contains(text);
@@ -92,7 +101,12 @@ fn go_words(reason: &str, url: &str) -> Option<String> {
             certificate(&format!("certificate is not valid for {name}"))
         }
         () if says("Expired") || says("NotValidYet") => certificate("certificate has expired or is not yet valid"),
+        // Alerts of the server. Source: Go `crypto/tls` alert.go.
+        () if says("CertificateRequired") => Some("remote error: tls: certificate required".to_owned()),
+        () if says("UnknownCA") => Some("remote error: tls: unknown certificate authority".to_owned()),
+        () if says("BadCertificate") => Some("remote error: tls: bad certificate".to_owned()),
         () if says("InvalidContentType") => Some("http: server gave HTTP response to HTTPS client".to_owned()),
+        () if says("proxy authorization required") => Some("Proxy Authentication Required".to_owned()),
         () if says("Connection refused") => Some(format!("dial tcp {host}: connect: connection refused")),
         () if says("failed to lookup address") => Some(format!("dial tcp: lookup {name}: no such host")),
         () => None,

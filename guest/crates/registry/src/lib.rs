@@ -27,4 +27,4 @@ pub use pull::{Blob, Manifest};
 pub use push::Upload;
 pub use repository::{Access, Repository};
 pub use search::{SearchHit, search};
-pub use settings::{Network, Proxies, Settings};
+pub use settings::{Network, Place, Proxies, Settings};

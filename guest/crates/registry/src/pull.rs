@@ -72,6 +72,22 @@ impl Repository {
         Ok(header("docker-content-digest").zip(header(CONTENT_TYPE.as_str())))
     }
 
+    /// A blob of at most `limit` bytes, whole.
+    ///
+    /// # Errors
+    /// As for [`Repository::manifest`].
+    pub async fn small_blob(&self, digest: &str, limit: usize) -> Result<Vec<u8>> {
+        let mut blob = self.blob(digest, 0).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = blob.chunk().await? {
+            if bytes.len() + chunk.len() > limit {
+                return Err(Error::Protocol(format!("blob {digest} is over {limit} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
     /// A blob from `offset` on. Look at [`Blob::offset`]: a registry may start over.
     pub async fn blob(&self, digest: &str, offset: u64) -> Result<Blob> {
         let url = self.url(&format!("blobs/{digest}"));

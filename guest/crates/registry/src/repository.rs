@@ -13,11 +13,11 @@ use crate::{
     credentials::Credentials,
     endpoint::{self, Endpoint},
     error::{Error, Result},
-    settings::Settings,
+    settings::{Place, Settings},
 };
 
 /// The longest error body that is read.
-const ERROR_BYTES: usize = 64 << 10;
+pub(crate) const ERROR_BYTES: usize = 64 << 10;
 
 /// What a repository is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,22 @@ impl Repository {
         credentials: Credentials,
         settings: &Settings,
     ) -> Result<Self> {
-        let endpoint = endpoint::find(domain, settings, access == Access::Pull).await?;
+        Self::open_at(Place::Itself, domain, name, access, credentials, settings).await
+    }
+
+    /// [`Repository::open`] at one of the places of [`Settings::places`].
+    pub async fn open_at(
+        place: Place,
+        domain: &str,
+        name: &str,
+        access: Access,
+        credentials: Credentials,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let endpoint = endpoint::find(domain, place, settings).await?;
         let (name, sources) = (name.to_owned(), Vec::new());
-        // Why: a mirror is another host than the one that the user logged in to.
-        let credentials = if endpoint.mirror { Credentials::Anonymous } else { credentials };
+        // Why: a mirror is somebody else's copy on another host than the one that the user logged in to.
+        let credentials = if place == Place::Itself { credentials } else { Credentials::Anonymous };
         Ok(Self { endpoint, name, access, credentials, sources, authorization: Mutex::new(None) })
     }
 
@@ -73,11 +85,6 @@ impl Repository {
     pub async fn check(&self) -> Result<()> {
         let url = format!("{}/v2/", self.endpoint.base);
         self.send(Method::GET, &url, |request| request).await.map(drop)
-    }
-
-    /// Whether the registry that answered is a mirror of the one that was asked for.
-    pub fn is_mirror(&self) -> bool {
-        self.endpoint.mirror
     }
 
     pub(crate) fn url(&self, tail: &str) -> String {
@@ -121,7 +128,8 @@ impl Repository {
 
     /// Sends a request that cannot be repeated because its body is a stream: authorised in advance.
     pub(crate) async fn send_once(&self, request: RequestBuilder, method: &str, url: &str) -> Result<Response> {
-        let answer = self.authorized(request).send().await.map_err(|error| Error::transport(method, url, &error))?;
+        let answer = self.authorized(request).send().await;
+        let answer = answer.map_err(|error| self.endpoint.client.failed(method, url, &error))?;
         success(answer, url).await
     }
 
@@ -136,7 +144,7 @@ impl Repository {
         prepare: &impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response> {
         let request = self.authorized(prepare(self.request(method.clone(), url)));
-        request.send().await.map_err(|error| Error::transport(&capitalised(method), url, &error))
+        request.send().await.map_err(|error| self.endpoint.client.failed(&capitalised(method), url, &error))
     }
 
     fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
@@ -193,7 +201,8 @@ impl Repository {
                 }
             }
         };
-        let answer = request.send().await.map_err(|error| Error::transport("Get", realm, &error))?;
+        let answer = request.send().await;
+        let answer = answer.map_err(|error| self.endpoint.client.failed("Get", realm, &error))?;
         let body = bounded(success(answer, realm).await?, ERROR_BYTES).await?;
         let answer: TokenAnswer = serde_json::from_slice(&body)
             .map_err(|error| Error::Protocol(format!("{realm} gave no token: {error}")))?;

@@ -4,7 +4,7 @@
 //! Source: moby registry/search.go; Docker registry v1 `GET /v1/search`; distribution-spec `GET /v2/_catalog`.
 
 use reqwest::{
-    Client, Method,
+    Method,
     header::{AUTHORIZATION, HeaderName},
 };
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::{
     error::{Error, Result},
     repository::{Access, Repository, bounded, success},
     settings::Settings,
-    transport,
+    transport::{self, Client},
 };
 
 /// Names read from a catalogue at most.
@@ -97,11 +97,12 @@ async fn ask(
     limit: usize,
     credentials: &Credentials,
 ) -> Result<Vec<SearchHit>> {
-    let mut request = client.get(url).query(&[("q", term), ("n", &limit.to_string())]).header(TOKEN, "true");
+    let mut request =
+        client.request(Method::GET, url).query(&[("q", term), ("n", &limit.to_string())]).header(TOKEN, "true");
     if let Some(header) = credentials.basic() {
         request = request.header(AUTHORIZATION, header);
     }
-    let answer = request.send().await.map_err(|error| Error::transport("Get", url, &error))?;
+    let answer = request.send().await.map_err(|error| client.failed("Get", url, &error))?;
     let body = bounded(success(answer, url).await?, ANSWER_BYTES).await?;
     let found: Found = serde_json::from_slice(&body).map_err(|error| Error::Protocol(format!("{url}: {error}")))?;
     Ok(found.results.unwrap_or_default().into_iter().take(limit).collect())

@@ -20,6 +20,14 @@ pub struct Settings {
     pub proxies: Proxies,
 }
 
+/// One of the servers that may have a registry's images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The nth of its mirrors; pulls only.
+    Mirror(usize),
+    Itself,
+}
+
 /// Proxies as `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` name them; loopback is always spoken to directly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies {
@@ -85,14 +93,10 @@ impl Settings {
         is_loopback(name) || self.insecure.iter().any(|known| known == host || known == name || within(known))
     }
 
-    /// These settings with only the `nth` mirror of a registry left, or with none when there are fewer; whether it was
-    /// there.
-    pub fn with_only_mirror(&self, domain: &str, nth: usize) -> (Self, bool) {
-        let mut settings = self.clone();
-        let mirror = self.mirrors.get(domain).and_then(|mirrors| mirrors.get(nth)).cloned();
-        let found = mirror.is_some();
-        settings.mirrors.insert(domain.to_owned(), mirror.into_iter().collect());
-        (settings, found)
+    /// Where a registry's images may be read, best first: its mirrors, then the registry itself.
+    pub fn places(&self, domain: &str) -> Vec<Place> {
+        let mirrors = self.mirrors.get(domain).map_or(0, Vec::len);
+        (0..mirrors).map(Place::Mirror).chain([Place::Itself]).collect()
     }
 
     /// The files of `certs.d/<host>`, sorted, so that the choice does not depend on the directory's order.

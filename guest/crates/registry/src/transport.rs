@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::{Method, RequestBuilder};
 use rustls::{
     ClientConfig, RootCertStore,
     client::WebPkiServerVerifier,
@@ -24,8 +26,29 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 const AGENT: &str = concat!("cubby/", env!("CARGO_PKG_VERSION"));
 
+/// A client for one host.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    /// Which proxy an address is reached through.
+    proxies: Arc<Matcher>,
+}
+
+impl Client {
+    pub fn request(&self, method: Method, url: &str) -> RequestBuilder {
+        self.http.request(method, url)
+    }
+
+    /// Why a request got no answer.
+    pub fn failed(&self, method: &str, url: &str, error: &reqwest::Error) -> Error {
+        let through = url.parse().ok().and_then(|url| self.proxies.intercept(&url)).filter(|_| error.is_connect());
+        let proxy = through.and_then(|proxy| proxy.uri().authority().map(|host| host.as_str().to_owned()));
+        Error::no_answer(method, url, proxy.as_deref(), error)
+    }
+}
+
 /// A client for `host`. `verify` is off only for insecure registries.
-pub fn client(host: &str, settings: &Settings, verify: bool) -> Result<reqwest::Client> {
+pub fn client(host: &str, settings: &Settings, verify: bool) -> Result<Client> {
     let mut builder = reqwest::Client::builder()
         .user_agent(AGENT)
         .connect_timeout(CONNECT)
@@ -33,17 +56,43 @@ pub fn client(host: &str, settings: &Settings, verify: bool) -> Result<reqwest::
         .tls_backend_preconfigured(tls(&settings.host_files(host), verify)?);
     // Why first: without it the library would read the environment again, which the settings have read.
     builder = builder.no_proxy();
-    for proxy in proxies(settings)? {
+    for proxy in proxies(host, settings)? {
         builder = builder.proxy(proxy);
     }
-    builder.build().map_err(|error| Error::Configuration(format!("HTTP client for {host}: {error}")))
+    let http = builder.build().map_err(|error| Error::Configuration(format!("HTTP client for {host}: {error}")))?;
+    Ok(Client { http, proxies: Arc::new(matcher(host, settings)) })
 }
 
-/// Never for loopback, whatever the settings say.
-fn proxies(settings: &Settings) -> Result<Vec<reqwest::Proxy>> {
+/// Hosts that are spoken to directly: loopback always, whatever the settings say. What names a port too counts when it
+/// is `host`'s. Source: Go `httpproxy.Config` NoProxy.
+fn direct(host: &str, settings: &Settings) -> String {
+    let port_of = |host: &str| host.rsplit_once(':').filter(|(name, _)| is_whole(name))?.1.parse::<u16>().ok();
+    let port = port_of(host).unwrap_or(443);
+    let named = settings.proxies.none_for.as_deref().unwrap_or_default().split(',').map(str::trim);
+    let fitting = named.filter_map(|entry| match port_of(entry) {
+        Some(wanted) => (wanted == port).then(|| entry.rsplit_once(':').map_or(entry, |(name, _)| name)),
+        None => Some(entry),
+    });
+    // Why so: the library's `*` is for names alone.
+    let spelt = fitting.flat_map(|entry| if entry == "*" { vec!["*", "0.0.0.0/0", "::/0"] } else { vec![entry] });
+    let all = ["localhost", "127.0.0.0/8", "::1"].into_iter().chain(spelt.filter(|entry| !entry.is_empty()));
+    all.collect::<Vec<_>>().join(",")
+}
+
+/// Whether this is a host, and not the beginning of an IPv6 address.
+fn is_whole(name: &str) -> bool {
+    !name.contains(':') || (name.starts_with('[') && name.ends_with(']'))
+}
+
+fn matcher(host: &str, settings: &Settings) -> Matcher {
+    let address = |named: &Option<String>| named.clone().unwrap_or_default();
+    let (http, https) = (address(&settings.proxies.http), address(&settings.proxies.https));
+    Matcher::builder().http(http).https(https).no(direct(host, settings)).build()
+}
+
+fn proxies(host: &str, settings: &Settings) -> Result<Vec<reqwest::Proxy>> {
     let named = &settings.proxies;
-    let direct = ["localhost,127.0.0.0/8,::1", named.none_for.as_deref().unwrap_or_default()].join(",");
-    let direct = reqwest::NoProxy::from_string(direct.trim_end_matches(','));
+    let direct = reqwest::NoProxy::from_string(&direct(host, settings));
     let one = |address: &Option<String>, make: fn(&str) -> reqwest::Result<reqwest::Proxy>| {
         let made = address.as_deref().map(make).transpose();
         // Why without the address: it may carry a password.
@@ -77,6 +126,11 @@ fn tls(files: &HostFiles, verify: bool) -> Result<ClientConfig> {
     let Some((certificate, key)) = &files.identity else { return Ok(builder.with_no_client_auth()) };
     builder
         .with_client_auth_cert(certificates(certificate)?, private_key(key)?)
+        .map_err(|error| match error {
+            // In Go's words, which dockerd's users know. Source: Go `crypto/tls` X509KeyPair.
+            rustls::Error::InconsistentKeys(_) => "tls: private key does not match public key".to_owned(),
+            error => error.to_string(),
+        })
         .map_err(|error| Error::Configuration(format!("client certificate {}: {error}", certificate.display())))
 }
 
@@ -237,5 +291,21 @@ mod unverified {
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
             self.0.signature_verification_algorithms.supported_schemes()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Proxies;
+
+    #[test]
+    fn hosts_without_proxy_may_be_named_with_their_port() {
+        let none_for = Some("a.example:5000, b.example:443,[2001:db8::1]:5000,fd00::/8,c.example".to_owned());
+        let settings = Settings { proxies: Proxies { none_for, ..Proxies::default() }, ..Settings::default() };
+        let always = "localhost,127.0.0.0/8,::1";
+        let others = "fd00::/8,c.example";
+        assert_eq!(direct("x:5000", &settings), format!("{always},a.example,[2001:db8::1],{others}"));
+        assert_eq!(direct("x", &settings), format!("{always},b.example,{others}"));
     }
 }

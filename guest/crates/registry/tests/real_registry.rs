@@ -91,7 +91,7 @@ async fn push_hello(repository: &Repository) -> Result<(), Error> {
     }
     let Some(upload) = repository.mount_or_upload(HELLO, None).await? else { return Ok(()) };
     let chunks = ["hel", "lo"].map(|text| Ok(Bytes::from(text)));
-    repository.upload(upload, HELLO, futures_util::stream::iter(chunks)).await
+    repository.upload(&upload, HELLO, 5, futures_util::stream::iter(chunks)).await
 }
 
 fn user(password: &str) -> Credentials {
@@ -134,8 +134,22 @@ async fn what_is_not_there_is_not_found_and_a_wrong_digest_is_refused() {
     assert!(matches!(&missing, Error::NotFound(text) if text.starts_with("manifest unknown")), "{missing}");
     let upload = repository.mount_or_upload(HELLO, None).await.unwrap().unwrap();
     let wrong = futures_util::stream::iter([Ok(Bytes::from("other"))]);
-    assert!(repository.upload(upload, HELLO, wrong).await.is_err());
+    assert!(repository.upload(&upload, HELLO, 5, wrong).await.is_err());
     assert!(!repository.has_blob(HELLO).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_where_the_registry_says_it_is_unless_it_is_gone() {
+    let server = plain();
+    let repository = open(&server, Access::Push, Credentials::Anonymous).await;
+    let upload = repository.mount_or_upload(HELLO, None).await.unwrap().unwrap();
+    let upload = repository.resume(&upload).await.unwrap().unwrap();
+    assert_eq!(upload.offset, 0);
+    let broken = futures_util::stream::iter([Ok(Bytes::from("hel")), Err(std::io::ErrorKind::BrokenPipe.into())]);
+    assert!(repository.upload(&upload, HELLO, 5, broken).await.is_err());
+    // Why no more is said: this registry takes an upload whose request broke off for void once it has noticed.
+    let _ = repository.resume(&upload).await;
+    push_hello(&repository).await.unwrap();
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use axum::{
 };
 use cubby_engine::{Engine, images::RemoveOptions};
 
-use super::{create::credentials, inspect, save, stream};
+use super::{create::credentials, inspect, load, save, stream};
 use crate::{
     error::{ApiError, page_not_found},
     extract::Query,
@@ -50,7 +50,8 @@ pub async fn post(
 /// Source: API 1.50 `ImagePush`. Credentials are required there; without them we push as nobody.
 async fn push(engine: &Arc<Engine>, name: &str, query: &Query, headers: &HeaderMap) -> Result<Response, ApiError> {
     let tag = query.text("tag").unwrap_or_default();
-    let push = engine.images.prepare_push(name, tag, credentials(headers)?).await?;
+    let platform = load::platform(query.text("platform"))?;
+    let push = engine.images.prepare_push(name, tag, platform.as_ref(), credentials(headers)?).await?;
     let images = engine.images.clone();
     Ok(stream::telling(move |say| async move { images.push(push, say).await }))
 }

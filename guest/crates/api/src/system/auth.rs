@@ -20,6 +20,6 @@ pub async fn auth(State(engine): State<Arc<Engine>>, body: Bytes) -> Result<Json
     let invalid = |error: &dyn std::fmt::Display| ApiError::bad_request(format!("invalid JSON: {error}"));
     let server: Server = serde_json::from_slice(&body).map_err(|error| invalid(&error))?;
     let credentials = Credentials::from_json(&body).map_err(|error| invalid(&error))?;
-    login::check(&server.serveraddress, credentials, &engine.images.registries().settings_without_mirrors()).await?;
+    login::check(&server.serveraddress, credentials, &engine.images.registries().effective()).await?;
     Ok(Json(json!({ "Status": "Login Succeeded", "IdentityToken": "" })))
 }

@@ -29,7 +29,7 @@ impl Images {
     /// In dockerd's words; not found, unauthorized, forbidden.
     pub async fn distribution(&self, name: &str, credentials: Credentials) -> Result<Distribution> {
         let reference = Reference::parse(name).map_err(|error| Error::invalid(error.to_string()))?.or_latest();
-        let settings = self.registries().settings_without_mirrors();
+        let settings = self.registries().effective();
         let repository = Repository::open(reference.domain(), reference.path(), Access::Pull, credentials, &settings);
         let repository = repository.await.map_err(refusal)?;
         let asked =
@@ -55,14 +55,7 @@ impl Images {
 /// The platform in an image's config; none for what is no image.
 async fn platform_of(repository: &Repository, manifest: &Document) -> Result<Option<Platform>> {
     let Some(config) = manifest.config.as_ref().filter(|config| config.is_image_config()) else { return Ok(None) };
-    let mut blob = repository.blob(&config.digest.to_string(), 0).await.map_err(refusal)?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = blob.chunk().await.map_err(refusal)? {
-        if bytes.len() + chunk.len() > CONFIG_BYTES {
-            return Err(Error::invalid("the image config is too large"));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
+    let bytes = repository.small_blob(&config.digest.to_string(), CONFIG_BYTES).await.map_err(refusal)?;
     if Digest::of(&bytes) != config.digest {
         return Err(Error::internal(format!("image config verification failed for digest {}", config.digest)));
     }

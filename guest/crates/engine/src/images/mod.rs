@@ -15,6 +15,7 @@ mod list;
 mod load;
 mod message;
 mod names;
+mod patience;
 pub mod pieces;
 mod pull;
 mod push;

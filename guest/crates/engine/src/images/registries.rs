@@ -143,11 +143,6 @@ impl Registries {
         }
     }
 
-    /// For what only the registry itself can tell.
-    pub fn settings_without_mirrors(&self) -> Settings {
-        Settings { mirrors: HashMap::new(), ..self.effective() }
-    }
-
     /// The hosts that have certificates of their own here.
     pub fn certified_hosts(&self) -> Vec<String> {
         let dirs = self.certificates.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();

@@ -18,7 +18,7 @@ impl Images {
     pub async fn remote_tags(&self, options: &PullOptions) -> Result<Vec<String>> {
         let reference = &options.reference;
         // Why not from mirrors: they list what they happen to have.
-        let settings = self.registries().settings_without_mirrors();
+        let settings = self.registries().effective();
         let credentials = options.credentials.clone();
         let explain = |error| translate(error, reference);
         let opened = Repository::open(reference.domain(), reference.path(), Access::Pull, credentials, &settings);

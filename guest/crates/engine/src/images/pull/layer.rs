@@ -3,12 +3,11 @@
 use std::{
     io,
     sync::{Arc, PoisonError},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use cubby_image::{Digest, Pin, Staged, manifest::Descriptor};
-use tokio::{sync::Mutex as AsyncMutex, task, time::sleep};
+use tokio::{sync::Mutex as AsyncMutex, task};
 
 use super::{Resolved, Say, failure::translate, layer_record, resolve::ResolvedLayer};
 use crate::{
@@ -18,14 +17,11 @@ use crate::{
         image::LayerRecord,
         load::{KnownLayers, describe},
         message::Message,
+        patience::back_off,
         pieces::{PieceSender, pieces},
     },
 };
 
-/// How often a broken download is taken up again without having got any further.
-const ATTEMPTS: u32 = 5;
-/// The wait before the first of them; it doubles.
-const BACK_OFF: Duration = Duration::from_millis(500);
 /// Progress is told each time this much came.
 const STEP: u64 = 512 << 10;
 
@@ -58,93 +54,127 @@ impl Images {
         Ok((layer_record(diff_id, size_bytes, &layer.blob), pin))
     }
 
-    /// Downloads and unpacks; what comes back was checked against the blob's digest.
+    /// Downloads and unpacks; what comes back was checked against the blob's digest. A mirror that sends something else
+    /// is passed over.
     async fn download(&self, resolved: &Resolved, blob: &Descriptor, say: &Say) -> Result<Staged> {
+        let sources = &resolved.sources;
+        let mut from = sources.best();
+        loop {
+            let mut feeder = Feeder { resolved, blob, nth: from, progress: Progress::of(blob, say) };
+            let error = match self.download_from(&mut feeder).await? {
+                Ok(staged) => return Ok(staged),
+                Err(error) => error,
+            };
+            // Why that one again: the false bytes may be those of the one before it.
+            let next = if feeder.nth > from { Some(feeder.nth) } else { sources.after(from) };
+            let Some(next) = next else { return Err(error) };
+            tracing::warn!(err = %error, digest = %blob.digest, "a mirror sent a false blob");
+            sources.give_up(from);
+            from = next;
+        }
+    }
+
+    /// The inner error tells that the blob was false.
+    async fn download_from(&self, feeder: &mut Feeder<'_>) -> Result<Result<Staged, Error>> {
         let (sender, reader) = pieces();
-        let (store, expected) = (self.store.clone(), blob.digest);
+        let (store, expected) = (self.store.clone(), feeder.blob.digest);
         let unpack = task::spawn_blocking(move || store.unpack_expected(reader, Some(&expected)));
-        let fed = feed(resolved, blob, &sender, say).await;
-        if fed.is_err() {
+        let fed = feeder.feed(&sender).await;
+        if !matches!(fed, Ok(Fed::Whole)) {
             // Why: an unpacker that saw a clean end would take a torn stream for a whole one.
             let _ = sender.send(Err(io::ErrorKind::ConnectionAborted.into())).await;
         }
         drop(sender);
         let unpacked = unpack.await.map_err(|error| Error::system("unpack a layer", error))?;
         // Why in this order: when unpacking fails, the feeder only knows that nobody listened.
-        let staged = match (fed, unpacked) {
-            (Ok(Fed::Whole), Ok(staged)) => staged,
-            (Err(error), _) => return Err(error),
-            (Ok(_), Err(cubby_image::Error::Mismatch { .. })) => return Err(false_blob(&blob.digest)),
-            (Ok(_), Err(error)) => return Err(describe(error, "unpack a layer")),
-            (Ok(Fed::Unheard), Ok(_)) => return Err(Error::internal("unpacking ended early")),
-        };
-        if *staged.blob() != blob.digest {
-            return Err(false_blob(&blob.digest));
+        match (fed, unpacked) {
+            (Ok(Fed::Whole), Ok(staged)) if *staged.blob() == expected => Ok(Ok(staged)),
+            (Err(error), _) => Err(error),
+            (Ok(Fed::TooLong), _) => Ok(Err(too_long(&expected))),
+            (Ok(Fed::Whole), Ok(_)) | (Ok(_), Err(cubby_image::Error::Mismatch { .. })) => {
+                Ok(Err(false_blob(&expected)))
+            }
+            (Ok(_), Err(error)) => Err(describe(error, "unpack a layer")),
+            (Ok(Fed::Unheard), Ok(_)) => Err(Error::internal("unpacking ended early")),
         }
-        Ok(staged)
     }
 }
 
 enum Fed {
     Whole,
+    /// More came than the manifest says.
+    TooLong,
     /// The unpacker gave up; it knows why.
     Unheard,
 }
 
-/// Sends the blob's bytes, each once and in order, however often the connection breaks.
-async fn feed(resolved: &Resolved, blob: &Descriptor, sender: &PieceSender, say: &Say) -> Result<Fed> {
-    let digest = blob.digest.to_string();
-    let mut progress = Progress { say, id: short(&blob.digest), total: blob.size, told: 0 };
-    let (mut offset, mut failures) = (0, 0);
-    loop {
-        let before = offset;
-        let error = match pour(resolved, &digest, blob.size, &mut offset, sender, &mut progress).await {
-            Ok(fed) => return Ok(fed),
-            Err(error) => error,
-        };
-        failures = if offset > before { 1 } else { failures + 1 };
-        if failures >= ATTEMPTS || !error.is_transient() {
-            return Err(translate(error, &resolved.reference));
-        }
-        tracing::warn!(err = %error, digest, offset, "download broke; it is taken up again");
-        sleep(BACK_OFF * 2_u32.pow(failures - 1)).await;
-    }
+/// Sends a blob's bytes, each once and in order, however often the connection breaks.
+struct Feeder<'a> {
+    resolved: &'a Resolved,
+    blob: &'a Descriptor,
+    /// Which of the image's sources is being asked.
+    nth: usize,
+    progress: Progress<'a>,
 }
 
-/// One connection's worth of the blob, from `offset` on.
-async fn pour(
-    resolved: &Resolved,
-    digest: &str,
-    size: u64,
-    offset: &mut u64,
-    sender: &PieceSender,
-    progress: &mut Progress<'_>,
-) -> Result<Fed, cubby_registry::Error> {
-    let mut stream = resolved.repository.blob(digest, *offset).await?;
-    let mut repeated = offset.saturating_sub(stream.offset);
-    while let Some(mut chunk) = stream.chunk().await? {
-        // A registry that cannot resume starts over; what we have is passed over.
-        let skipped = usize::try_from(repeated).unwrap_or(usize::MAX).min(chunk.len());
-        repeated -= skipped as u64;
-        let fresh: Bytes = chunk.split_off(skipped);
-        if fresh.is_empty() {
-            continue;
-        }
-        *offset += fresh.len() as u64;
-        if *offset > size {
-            return Err(cubby_registry::Error::Protocol(format!("blob {digest} is larger than its manifest says")));
-        }
-        progress.tell(*offset);
-        if sender.send(Ok(fresh)).await.is_err() {
-            return Ok(Fed::Unheard);
+impl Feeder<'_> {
+    /// What one source does not give is asked of the next one, from the byte that was reached.
+    async fn feed(&mut self, sender: &PieceSender) -> Result<Fed> {
+        let (sources, digest) = (&self.resolved.sources, self.blob.digest);
+        let (mut offset, mut failures) = (0, 0);
+        loop {
+            let before = offset;
+            let error = match self.pour(&mut offset, sender).await {
+                Ok(fed) => return Ok(fed),
+                Err(error) => error,
+            };
+            let next = sources.after(self.nth);
+            // Why not where there is another: one that breaks again and again is worse than the next.
+            let forgiven = offset > before && next.is_none();
+            failures = if forgiven { 1 } else { failures + 1 };
+            if failures < sources.patience(self.nth) && error.is_transient() {
+                tracing::warn!(err = %error, %digest, offset, "download broke; it is taken up again");
+                back_off(failures).await;
+                continue;
+            }
+            let Some(next) = next else { return Err(translate(error, &self.resolved.reference)) };
+            tracing::warn!(err = %error, %digest, offset, "a mirror failed; the download goes on elsewhere");
+            if error.is_transient() {
+                sources.give_up(self.nth);
+            }
+            (self.nth, failures) = (next, 0);
         }
     }
-    if *offset < size {
-        let reason = format!("unexpected end after {offset} of {size} bytes");
-        return Err(cubby_registry::Error::Unreachable { method: "Get".into(), url: digest.to_owned(), reason });
+
+    /// One connection's worth of the blob, from `offset` on.
+    async fn pour(&mut self, offset: &mut u64, sender: &PieceSender) -> Result<Fed, cubby_registry::Error> {
+        let (digest, size) = (self.blob.digest.to_string(), self.blob.size);
+        let mut stream = self.resolved.sources.at(self.nth).await?.blob(&digest, *offset).await?;
+        let mut repeated = offset.saturating_sub(stream.offset);
+        while let Some(mut chunk) = stream.chunk().await? {
+            // A registry that cannot resume starts over; what we have is passed over.
+            let skipped = usize::try_from(repeated).unwrap_or(usize::MAX).min(chunk.len());
+            repeated -= skipped as u64;
+            let fresh: Bytes = chunk.split_off(skipped);
+            if fresh.is_empty() {
+                continue;
+            }
+            *offset += fresh.len() as u64;
+            if *offset > size {
+                return Ok(Fed::TooLong);
+            }
+            self.progress.tell(*offset);
+            if sender.send(Ok(fresh)).await.is_err() {
+                return Ok(Fed::Unheard);
+            }
+        }
+        if *offset < size {
+            let reason = format!("unexpected end after {offset} of {size} bytes");
+            return Err(cubby_registry::Error::Unreachable { method: "Get".into(), url: digest, reason });
+        }
+        self.progress.done();
+        Ok(Fed::Whole)
     }
-    progress.done();
-    Ok(Fed::Whole)
 }
 
 struct Progress<'a> {
@@ -154,7 +184,11 @@ struct Progress<'a> {
     told: u64,
 }
 
-impl Progress<'_> {
+impl<'a> Progress<'a> {
+    fn of(blob: &Descriptor, say: &'a Say) -> Self {
+        Self { say, id: short(&blob.digest), total: blob.size, told: 0 }
+    }
+
     fn tell(&mut self, current: u64) {
         if current - self.told >= STEP || current == self.total {
             self.told = current;
@@ -214,6 +248,10 @@ fn check_diff_id(expected: &Digest, found: &Digest) -> Result<()> {
 /// In dockerd's words. Source: moby distribution/pull_v2.go.
 fn false_blob(digest: &Digest) -> Error {
     Error::internal(format!("filesystem layer verification failed for digest {digest}"))
+}
+
+fn too_long(digest: &Digest) -> Error {
+    Error::internal(format!("unexpected answer from the registry: blob {digest} is larger than its manifest says"))
 }
 
 /// What Docker's clients show of a digest.

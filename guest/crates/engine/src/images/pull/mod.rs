@@ -11,6 +11,7 @@ mod every_tag;
 mod failure;
 mod layer;
 mod resolve;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -68,7 +69,7 @@ impl Images {
     /// # Errors
     /// In dockerd's words: not found, access denied, no image for the platform, registry unreachable.
     pub async fn resolve(&self, options: &PullOptions) -> Result<Resolved> {
-        resolve::resolve(options, &self.registries().effective()).await
+        resolve::resolve(options, self.registries().effective()).await
     }
 
     /// Fetches what was resolved and records it. Dropping the future cancels the pull.

@@ -1,15 +1,17 @@
 //! From a name to a manifest and a config, checked: at the mirrors of its registry, then at the registry itself.
 
+use std::sync::Arc;
+
 use cubby_image::{
     Digest, ImageFile, Platform, Reference,
     manifest::{Descriptor, Document, MEDIA_SCHEMA1},
 };
-use cubby_registry::{Access, Repository, Settings};
+use cubby_registry::{Repository, Settings};
 
-use super::{PullOptions, failure::translate};
+use super::{PullOptions, failure::translate, sources::Sources};
 use crate::{
-    error::{Error, ErrorKind, Result},
-    images::image::ManifestRecord,
+    error::{Error, Result},
+    images::{image::ManifestRecord, patience::patiently},
 };
 
 /// Indexes point at indexes at most this deep.
@@ -33,7 +35,7 @@ pub struct Resolved {
     pub manifest: ManifestRecord,
     /// The one platform that was asked for and that the image is not for.
     pub(super) wanted: Option<Platform>,
-    pub(super) repository: Repository,
+    pub(super) sources: Arc<Sources>,
 }
 
 pub struct ResolvedLayer {
@@ -63,41 +65,44 @@ impl Resolved {
 }
 
 /// Asks one mirror after the other, the registry itself last.
-pub async fn resolve(options: &PullOptions, settings: &Settings) -> Result<Resolved> {
-    let reference = options.reference.clone().or_latest();
-    let mut nth = 0;
+pub async fn resolve(options: &PullOptions, settings: Settings) -> Result<Resolved> {
+    let sources = Arc::new(Sources::of(options.reference.clone().or_latest(), options.credentials.clone(), settings));
     loop {
-        let (settings, is_mirror) = settings.with_only_mirror(reference.domain(), nth);
-        match resolve_at(options, reference.clone(), &settings).await {
-            Err(error) if is_mirror && error.kind() != ErrorKind::InvalidParameter => {
-                tracing::info!(err = %error, image = %reference, "the mirror does not serve it");
-                nth += 1;
+        let nth = sources.best();
+        match resolve_at(&sources, nth, options.platform.as_ref()).await {
+            Err(error) if sources.after(nth).is_some() => {
+                tracing::info!(err = %error, image = %sources.reference, "the mirror does not serve it");
+                sources.give_up(nth);
             }
             answer => return answer,
         }
     }
 }
 
-async fn resolve_at(options: &PullOptions, reference: Reference, settings: &Settings) -> Result<Resolved> {
-    let explain = |error| translate(error, &reference);
-    let credentials = options.credentials.clone();
-    let repository = Repository::open(reference.domain(), reference.path(), Access::Pull, credentials, settings)
-        .await
-        .map_err(explain)?;
-    let Found { digest, manifest: record, document } =
-        manifest(&repository, &reference, options.platform.as_ref()).await?;
+async fn resolve_at(sources: &Arc<Sources>, nth: usize, platform: Option<&Platform>) -> Result<Resolved> {
+    let reference = &sources.reference;
+    let explain = |error| translate(error, reference);
+    let repository = sources.at(nth).await.map_err(explain)?;
+    let patience = sources.patience(nth);
+    let Found { digest, manifest: record, document } = manifest(repository, patience, reference, platform).await?;
     let config = document.config.ok_or_else(|| unsupported("the manifest names no config"))?;
     if !config.is_image_config() {
         return Err(unsupported(&format!("media type {:?} is not an image's", config.media_type)));
     }
-    let bytes = blob(&repository, &config).await.map_err(|error| error.map(explain))?;
+    let blob = config.digest.to_string();
+    let bytes = patiently("pull a config", patience, || repository.small_blob(&blob, CONFIG_BYTES));
+    let bytes = bytes.await.map_err(explain)?;
+    if Digest::of(&bytes) != config.digest {
+        return Err(Error::internal(format!("image config verification failed for digest {}", config.digest)));
+    }
     let file =
         ImageFile::parse(&bytes).map_err(|error| unsupported(&format!("the image config is not readable: {error}")))?;
     let layers = layers(document.layers.unwrap_or_default(), &file)?;
-    let wanted = options.platform.clone().filter(|wanted| !file.platform().satisfies(wanted));
+    let wanted = platform.cloned().filter(|wanted| !file.platform().satisfies(wanted));
     let config = String::from_utf8(bytes).map_err(|_| unsupported("the image config is not UTF-8"))?;
     let id = Digest::of(config.as_bytes());
-    Ok(Resolved { id, reference, digest, config, file, layers, manifest: record, wanted, repository })
+    let (reference, sources) = (reference.clone(), sources.clone());
+    Ok(Resolved { id, reference, digest, config, file, layers, manifest: record, wanted, sources })
 }
 
 /// An image manifest, and how it was found.
@@ -109,12 +114,18 @@ struct Found {
 }
 
 /// The image manifest behind the name.
-async fn manifest(repository: &Repository, reference: &Reference, platform: Option<&Platform>) -> Result<Found> {
+async fn manifest(
+    repository: &Repository,
+    patience: u32,
+    reference: &Reference,
+    platform: Option<&Platform>,
+) -> Result<Found> {
     let mut wanted = reference.digest().copied();
     let mut top = None;
     for _ in 0..DEPTH {
         let asked = wanted.map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
-        let answer = repository.manifest(&asked).await.map_err(|error| translate(error, reference))?;
+        let answer = patiently("pull a manifest", patience, || repository.manifest(&asked));
+        let answer = answer.await.map_err(|error| translate(error, reference))?;
         let found = Digest::of(&answer.bytes);
         if wanted.is_some_and(|wanted| wanted != found) {
             return Err(Error::internal(format!("manifest verification failed for digest {asked}")));
@@ -168,37 +179,6 @@ fn layers(blobs: Vec<Descriptor>, file: &ImageFile) -> Result<Vec<ResolvedLayer>
         return Err(unsupported("it has foreign layers, which its registry does not hold"));
     }
     Ok(blobs.into_iter().zip(diff_ids).map(|(blob, diff_id)| ResolvedLayer { blob, diff_id: *diff_id }).collect())
-}
-
-/// A small blob whole, or why not.
-async fn blob(repository: &Repository, descriptor: &Descriptor) -> Result<Vec<u8>, Failure> {
-    let mut blob = repository.blob(&descriptor.digest.to_string(), 0).await.map_err(Failure::Registry)?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = blob.chunk().await.map_err(Failure::Registry)? {
-        if bytes.len() + chunk.len() > CONFIG_BYTES {
-            return Err(Failure::Ours(unsupported("the image config is too large")));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    if Digest::of(&bytes) != descriptor.digest {
-        let text = format!("image config verification failed for digest {}", descriptor.digest);
-        return Err(Failure::Ours(Error::internal(text)));
-    }
-    Ok(bytes)
-}
-
-enum Failure {
-    Registry(cubby_registry::Error),
-    Ours(Error),
-}
-
-impl Failure {
-    fn map(self, explain: impl FnOnce(cubby_registry::Error) -> Error) -> Error {
-        match self {
-            Self::Registry(error) => explain(error),
-            Self::Ours(error) => error,
-        }
-    }
 }
 
 fn unsupported(what: &str) -> Error {

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{events::EventBus, state::State};
+use crate::{events::EventBus, filters::Filters, images::RegistryOptions, state::State};
 
 #[derive(Clone, Default)]
 struct Content {
@@ -24,6 +24,8 @@ struct Content {
     /// How often the connection is cut half way, and whether ranges are understood.
     cuts: usize,
     resumes: bool,
+    /// Nothing comes after the first half, and the connection stays.
+    stalls: bool,
 }
 
 #[derive(Default)]
@@ -56,7 +58,7 @@ impl Registry {
     }
 
     fn put(&self, path: &str, media_type: &'static str, bytes: &[u8]) {
-        let content = Content { media_type, bytes: bytes.to_vec(), cuts: 0, resumes: true };
+        let content = Content { media_type, bytes: bytes.to_vec(), resumes: true, ..Content::default() };
         self.served.lock().unwrap().pages.insert(path.to_owned(), content);
     }
 
@@ -143,8 +145,11 @@ async fn answer(mut stream: TcpStream, served: Arc<Mutex<Served>>) {
         content.media_type,
         body.len()
     );
-    let sent = if cut { &body[..body.len() / 2] } else { body };
+    let sent = if cut || content.stalls { &body[..body.len() / 2] } else { body };
     drop(stream.write_all(&[head.as_bytes(), sent].concat()).await);
+    if content.stalls {
+        std::future::pending().await
+    }
 }
 
 fn blob_path(bytes: &[u8]) -> String {
@@ -198,9 +203,14 @@ impl Bench {
 
     /// Waits until nothing is left: a fetch that was cancelled ends when its unpacker notices.
     fn becomes_pristine(&self) -> bool {
+        self.becomes_pristine_with(|| {})
+    }
+
+    fn becomes_pristine_with(&self, help: impl Fn()) -> bool {
         let count = |path: &str| std::fs::read_dir(self.dir.path().join(path)).unwrap().count();
         let start = std::time::Instant::now();
         while start.elapsed().as_secs() < 20 {
+            help();
             // Staging, trash and the empty directory.
             if count("layers") == 3 && count("layers/.staging") == 0 && self.images.count() == 0 {
                 return true;
@@ -252,6 +262,48 @@ async fn a_cut_download_is_taken_up_where_it_broke() {
     let half = blob.len() / 2;
     let asked = registry.asked(&blob_path(&blob));
     assert_eq!(asked, [None, Some(half), Some(half + (blob.len() - half) / 2)]);
+}
+
+/// A registry and a mirror before it that have the same image of one layer; its blob.
+async fn mirrored(bench: &Bench) -> (Registry, Registry, Vec<u8>) {
+    let (mirror, registry) = (Registry::start().await, Registry::start().await);
+    for server in [&mirror, &registry] {
+        server.image("1", &[layer(1)]);
+    }
+    let mirrors = vec!["http://127.0.0.1:1".to_owned(), format!("http://127.0.0.1:{}", mirror.port)];
+    let mirrors_of = [(format!("127.0.0.1:{}", registry.port), mirrors)].into();
+    bench.images.store_registries(RegistryOptions { mirrors_of, ..RegistryOptions::default() }).unwrap();
+    (mirror, registry, gzip(&layer(1)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mirror_breaks_off_goes_on_at_its_registry_where_it_broke() {
+    let Some(bench) = Bench::new() else { return };
+    let (mirror, registry, blob) = mirrored(&bench).await;
+    mirror.change(&blob_path(&blob), |content| content.cuts = usize::MAX);
+    bench.pull(registry.options("app:1")).await.unwrap();
+    let (half, path) = (blob.len() / 2, blob_path(&blob));
+    assert_eq!(mirror.asked(&path), [None, Some(half)]);
+    assert_eq!(registry.asked(&path), [Some(half + (blob.len() - half) / 2)]);
+    assert!(registry.asked("/v2/app/manifests/1").is_empty(), "the mirror had told what the name means");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirrors_false_bytes_are_asked_again_of_its_registry() {
+    let (half, whole) = (Some(0), None);
+    for (cuts, asked) in [(0, vec![whole]), (usize::MAX, vec![half, whole])] {
+        let Some(bench) = Bench::new() else { return };
+        let (mirror, registry, blob) = mirrored(&bench).await;
+        let path = blob_path(&blob);
+        mirror.change(&path, |content| {
+            content.cuts = cuts;
+            content.bytes[blob.len() / 4] ^= 1;
+        });
+        bench.pull(registry.options("app:1")).await.unwrap();
+        let found: Vec<_> = registry.asked(&path).into_iter().map(|range| range.map(|_| 0)).collect();
+        assert_eq!(found, asked, "cut {cuts} times");
+        assert_eq!(bench.images.count(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -326,6 +378,42 @@ async fn an_unknown_tag_is_not_found_in_dockerds_words() {
     let error = bench.pull(registry.options("app:nope")).await.unwrap_err();
     let name = format!("127.0.0.1:{}/app:nope", registry.port);
     assert_eq!(error, format!("manifest for {name} not found: manifest unknown: manifest unknown"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_is_dropped_in_the_middle_leaves_nothing_and_can_be_had_again() {
+    let Some(bench) = Bench::new() else { return };
+    let registry = Registry::start().await;
+    registry.image("1", &[layer(1), layer(2)]);
+    let path = blob_path(&gzip(&layer(2)));
+    registry.change(&path, |content| content.stalls = true);
+    let resolved = bench.images.resolve(&registry.options("app:1")).await.unwrap();
+    let images = bench.images.clone();
+    let pull = tokio::spawn(async move { images.pull(resolved, Arc::new(|_| {})).await });
+    let layers = || std::fs::read_dir(bench.dir.path().join("layers")).unwrap().count();
+    // The first layer is in its place, the second one on its way.
+    while registry.asked(&path).is_empty() || layers() < 4 {
+        tokio::task::yield_now().await;
+    }
+    pull.abort();
+    assert!(pull.await.unwrap_err().is_cancelled());
+    // Why with a prune: what came whole stays for the next attempt.
+    assert!(bench.becomes_pristine_with(|| drop(bench.images.prune(&Filters::default()).unwrap())));
+    registry.change(&path, |content| content.stalls = false);
+    bench.pull(registry.options("app:1")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_layers_are_refused() {
+    let Some(bench) = Bench::new() else { return };
+    let registry = Registry::start().await;
+    let manifest = registry.image("1", &[layer(1)]);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    manifest["layers"][0]["urls"] = json!(["https://elsewhere.example/layer"]);
+    registry.put("/v2/app/manifests/foreign", MANIFEST, manifest.to_string().as_bytes());
+    let error = bench.pull(registry.options("app:foreign")).await.unwrap_err();
+    assert_eq!(error, "unsupported image: it has foreign layers, which its registry does not hold");
+    assert!(registry.asked(&blob_path(&gzip(&layer(1)))).is_empty() && bench.becomes_pristine());
 }
 
 #[tokio::test(flavor = "multi_thread")]

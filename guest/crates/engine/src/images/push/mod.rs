@@ -8,25 +8,27 @@
 mod target;
 #[cfg(test)]
 mod tests;
+mod upload;
 
-use std::{collections::HashMap, fs::File, io::Seek, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use cubby_image::{
-    Digest, Pin, Reference,
+    Digest, Pin, Platform, Reference,
     manifest::{
         Descriptor, Document, MEDIA_CONFIG, MEDIA_DOCKER_CONFIG, MEDIA_DOCKER_LAYER_GZIP, MEDIA_DOCKER_MANIFEST,
         MEDIA_MANIFEST,
     },
 };
 use cubby_registry::{Access, Credentials, Repository};
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use tokio::{io::AsyncReadExt, task};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::task;
 
 use super::{
     BlobRecord, Image, Images, LayerRecord, ManifestRecord, Say,
     load::describe,
     message::Message,
+    patience::{ATTEMPTS, patiently},
     pull::{short, translate},
 };
 use crate::{
@@ -35,13 +37,10 @@ use crate::{
 };
 
 use target::{Sources, Target};
+use upload::Upload;
 
-/// How often a blob's upload is begun anew after a fault of the network.
-const ATTEMPTS: usize = 3;
 /// Layers compressed and sent side by side.
 const PARALLEL: usize = 3;
-/// Read from disk, and told as progress, in pieces of this size.
-const PIECE: usize = 256 << 10;
 
 /// A push that can begin: its images were found, its registry answered.
 pub struct Push {
@@ -54,12 +53,19 @@ impl Images {
     /// Looks up what is to be pushed and reaches its registry. Without a tag every tag of the repository is meant.
     ///
     /// # Errors
-    /// Not found; registry unreachable or refusing.
-    pub async fn prepare_push(&self, name: &str, tag: &str, credentials: Credentials) -> Result<Push> {
+    /// Not found, also for images that are not for `platform`; registry unreachable or refusing.
+    pub async fn prepare_push(
+        &self,
+        name: &str,
+        tag: &str,
+        platform: Option<&Platform>,
+        credentials: Credentials,
+    ) -> Result<Push> {
         let invalid = |error: cubby_image::reference::InvalidReference| Error::invalid(error.to_string());
         let reference = Reference::parse(name).map_err(invalid)?;
         let reference = if tag.is_empty() { reference } else { reference.with_tag(tag).map_err(invalid)? };
         let images = self.meant_by_push(&reference)?;
+        images.iter().try_for_each(|(name, image)| image.must_fit(&name.familiar(), platform))?;
         let sources = Sources::of(&self.read(), &images, &reference);
         let settings = self.registries().effective();
         let repository = Repository::open(reference.domain(), reference.path(), Access::Push, credentials, &settings)
@@ -145,15 +151,20 @@ impl Images {
         let manifest = manifest(image, &layers)?;
         let (repository, failed) = (to.repository, |error| translate(error, to.name));
         let id = image.id.to_string();
-        if !repository.has_blob(&id).await.map_err(failed)?
-            && let Some(upload) = repository.mount_or_upload(&id, None).await.map_err(failed)?
-        {
-            let bytes = stream::iter([Ok(Bytes::copy_from_slice(image.record.config.as_bytes()))]);
-            repository.upload(upload, &id, bytes).await.map_err(failed)?;
-        }
+        let config = Bytes::copy_from_slice(image.record.config.as_bytes());
+        patiently("push a config", ATTEMPTS, || async {
+            if repository.has_blob(&id).await? {
+                return Ok(());
+            }
+            let Some(upload) = repository.mount_or_upload(&id, None).await? else { return Ok(()) };
+            repository.upload(&upload, &id, config.len() as u64, stream::iter([Ok(config.clone())])).await
+        })
+        .await
+        .map_err(failed)?;
         let bytes = Bytes::copy_from_slice(manifest.document.as_bytes());
         let tag = to.name.tag().unwrap_or("latest");
-        repository.put_manifest(tag, &manifest.media_type, bytes).await.map_err(failed)?;
+        let put = || repository.put_manifest(tag, &manifest.media_type, bytes.clone());
+        patiently("push a manifest", ATTEMPTS, put).await.map_err(failed)?;
         Ok((manifest, layers))
     }
 
@@ -163,7 +174,7 @@ impl Images {
         let id = short(&layer.diff_id);
         let failed = |error| translate(error, name);
         if let Some(blob) = &layer.blob
-            && let Some(how) = to.has(blob).await.map_err(failed)?
+            && let Some(how) = patiently("look for a layer", ATTEMPTS, || to.has(blob)).await.map_err(failed)?
         {
             say(Message::of(id, how));
             return Ok(Descriptor::new(&blob.media_type, blob.digest, blob.size_bytes));
@@ -176,36 +187,15 @@ impl Images {
             .map_err(|error| Error::system("compress a layer", error))?
             .map_err(|error| describe(error, "compress a layer"))?;
         let blob = Descriptor::new(MEDIA_DOCKER_LAYER_GZIP, digest, size);
-        if repository.has_blob(&digest.to_string()).await.map_err(failed)? {
+        let (repository, wanted) = (*repository, digest.to_string());
+        let has = patiently("look for a layer", ATTEMPTS, || repository.has_blob(&wanted));
+        if has.await.map_err(failed)? {
             say(Message::of(id, "Layer already exists"));
             return Ok(blob);
         }
-        self.upload(repository, &blob, file, &id, say).await.map_err(failed)?;
+        Upload::of(repository, &blob, file, &id, say).send().await.map_err(failed)?;
         say(Message::of(id, "Pushed"));
         Ok(blob)
-    }
-
-    async fn upload(
-        &self,
-        to: &Repository,
-        blob: &Descriptor,
-        file: File,
-        id: &str,
-        say: &Say,
-    ) -> Result<(), cubby_registry::Error> {
-        let digest = blob.digest.to_string();
-        let mut attempt = 1;
-        loop {
-            let Some(upload) = to.mount_or_upload(&digest, None).await? else { return Ok(()) };
-            let bytes = pieces_of(&file, blob.size, id, say).map_err(cubby_registry::Error::Source)?;
-            match to.upload(upload, &digest, bytes).await {
-                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
-                    tracing::warn!(err = %error, digest, "upload broke; it is begun anew");
-                    attempt += 1;
-                }
-                done => return done,
-            }
-        }
     }
 }
 
@@ -232,28 +222,6 @@ fn manifest(image: &Image, layers: &[Descriptor]) -> Result<ManifestRecord> {
     };
     let document = serde_json::to_string(&document).map_err(|error| Error::system("write a manifest", error))?;
     Ok(ManifestRecord { media_type: media_type.to_owned(), document })
-}
-
-/// The file from its beginning, telling how far it is.
-fn pieces_of(
-    file: &File,
-    total: u64,
-    id: &str,
-    say: &Say,
-) -> std::io::Result<impl Stream<Item = std::io::Result<Bytes>> + Send + 'static> {
-    let mut file = file.try_clone()?;
-    file.rewind()?;
-    let start = (tokio::fs::File::from_std(file), 0_u64, id.to_owned(), say.clone());
-    Ok(stream::try_unfold(start, move |(mut file, mut current, id, say)| async move {
-        let mut piece = Vec::with_capacity(PIECE);
-        (&mut file).take(PIECE as u64).read_to_end(&mut piece).await?;
-        if piece.is_empty() {
-            return Ok(None);
-        }
-        current += piece.len() as u64;
-        say(Message::progress(id.clone(), "Pushing", current, total));
-        Ok(Some((Bytes::from(piece), (file, current, id, say))))
-    }))
 }
 
 /// What Docker calls a gzipped layer; other kinds keep their names.

@@ -62,7 +62,7 @@ fn images(dir: &Path) -> Arc<Images> {
 async fn push(images: &Arc<Images>, name: &str) -> Vec<Message> {
     let said = Arc::new(Mutex::new(Vec::new()));
     let heard = said.clone();
-    let push = images.prepare_push(name, "", Credentials::Anonymous).await.unwrap();
+    let push = images.prepare_push(name, "", None, Credentials::Anonymous).await.unwrap();
     images.push(push, Arc::new(move |message| heard.lock().unwrap().push(message))).await.unwrap();
     said.lock().unwrap().clone()
 }
@@ -99,6 +99,6 @@ async fn what_is_pushed_is_pulled_again_and_sent_only_once() {
     // Without a tag every tag goes, and nothing that the registry has is sent again.
     let said = push(&theirs, &name).await;
     assert!(said.iter().all(|message| message.status.as_deref() != Some("Pushed")), "{said:?}");
-    let error = ours.prepare_push("nothere", "1", Credentials::Anonymous).await.err().unwrap();
+    let error = ours.prepare_push("nothere", "1", None, Credentials::Anonymous).await.err().unwrap();
     assert_eq!(error.message(), "An image does not exist locally with the tag: nothere");
 }
