@@ -17,8 +17,8 @@ use crate::{
 
 /// Why below 128 KiB: larger allocations are fresh pages from the kernel each time.
 const CHUNK: usize = 120 << 10;
-/// Chunks in flight to each reader.
-const QUEUE: usize = 16;
+/// Chunks in flight to each reader: about a megabyte.
+const QUEUE: usize = 8;
 /// The longest magic number.
 const MAGIC: usize = 4;
 
