@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::docker;
 
 /// Runs a tool to its end; its standard output.
-fn tool(dir: &Path, command: &str) -> String {
+pub fn tool(dir: &Path, command: &str) -> String {
     let mut words = command.split_whitespace();
     let output = Command::new(words.next().expect("a program"))
         .current_dir(dir)
@@ -19,7 +19,7 @@ fn tool(dir: &Path, command: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }
 

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use cubby_harness::{Docker, NativeEngine, Place, Registry, RegistryOptions, request, wait_for};
+use cubby_harness::{Docker, NativeEngine, Place, Registry, RegistryOptions, image, layer, request, wait_for};
 use serde_json::{Value, json};
 
 /// Kills by default; `CUBBY_TEST_KILLS=20` for a longer run.
@@ -41,45 +41,6 @@ impl Seeded {
     fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(len).collect()
     }
-}
-
-/// An uncompressed layer with one file.
-pub fn layer(path: &str, content: &[u8]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_ustar();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o644);
-    tar.append_data(&mut header, path, content).expect("memory does not fail");
-    tar.into_inner().expect("memory does not fail")
-}
-
-/// A `docker save` archive of one image.
-pub fn image(name: &str, layers: &[Vec<u8>]) -> Vec<u8> {
-    let diff_ids: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", sha256(layer))).collect();
-    let config = json!({
-        "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" },
-        "os": "linux",
-        "config": { "Cmd": ["true"] },
-        "rootfs": { "type": "layers", "diff_ids": diff_ids },
-        "history": diff_ids.iter().map(|id| json!({ "created_by": format!("layer {id}") })).collect::<Vec<_>>(),
-    });
-    let config = config.to_string().into_bytes();
-    let paths: Vec<String> = (0..layers.len()).map(|n| format!("{n}.tar")).collect();
-    let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": paths }]).to_string();
-    let mut archive = tar::Builder::new(Vec::new());
-    let files = paths.iter().map(String::as_str).zip(layers.iter().map(Vec::as_slice));
-    for (path, bytes) in files.chain([("config.json", config.as_slice()), ("manifest.json", manifest.as_bytes())]) {
-        let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        archive.append_data(&mut header, path, bytes).expect("memory does not fail");
-    }
-    archive.into_inner().expect("memory does not fail")
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::Digest;
-    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Layers that images of all rounds have in common, and one of their own.

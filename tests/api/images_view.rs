@@ -1,12 +1,9 @@
 //! The layer view: what each step of an image did to its files, and who shares it.
 
-use cubby_harness::{Engine, request};
+use cubby_harness::{Engine, image, layer, request};
 use serde_json::Value;
 
-use crate::{
-    docker,
-    images_kill::{image, layer},
-};
+use crate::docker;
 
 fn view(engine: &Engine, path: &str) -> Value {
     let reply = request(&engine.socket(), "GET", path, b"").expect("the engine answers");

@@ -16,6 +16,7 @@ mod filters;
 mod images;
 mod images_foreign;
 mod images_kill;
+mod images_platforms;
 mod images_view;
 mod lifecycle;
 mod logs;

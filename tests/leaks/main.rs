@@ -5,6 +5,7 @@
 mod hostile;
 mod kills;
 mod many;
+mod peak;
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -12,13 +12,13 @@ use std::{
 };
 
 use cubby_harness::Registry;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{allow_plain, archive, host, plain, send};
+use super::{allow_plain, archive, change_settings, host, plain, send};
 use crate::docker;
 
 const BLOB: usize = 12 << 20;
-/// The registry dies when this much of its answers has passed.
+/// The registry dies when this much of its answers has passed, or the connection when this much has gone in.
 const DEATH: u64 = 4 << 20;
 
 #[test]
@@ -32,7 +32,7 @@ fn a_registry_killed_in_the_middle_of_a_blob_is_taken_up_where_it_broke() {
     docker.run(["rmi", &name]).ok();
 
     let registry = Arc::new(registry);
-    let door = Door::before(registry.clone());
+    let door = Door::before(registry.clone(), Fate::DiesOnce);
     let through = format!("{}:{}", host(&engine), door.port);
     allow_plain(&engine, &through);
     let name = format!("{through}/cut:1");
@@ -45,6 +45,56 @@ fn a_registry_killed_in_the_middle_of_a_blob_is_taken_up_where_it_broke() {
     assert_eq!(door.deaths.load(Ordering::SeqCst), 1);
     docker.run(["rmi", &name]).ok();
     // Why by hand: the door's threads hold it until the suite's end, which drops nothing.
+    registry.kill();
+}
+
+#[test]
+fn what_a_mirror_that_dies_in_the_middle_of_a_blob_lacks_comes_from_its_registry() {
+    let (docker, engine) = docker();
+    let (mirror, registry) = (plain(&engine), plain(&engine));
+    let names = [&mirror, &registry].map(|(_, address)| format!("{address}/orphan:1"));
+    docker.run_with_input(["load"], &archive(&names[0], BLOB, 9)).ok();
+    docker.run(["tag", &names[0], &names[1]]).ok();
+    let id = docker.run(["image", "inspect", "-f", "{{.Id}}", &names[0]]).ok();
+    for name in &names {
+        docker.run(["push", name]).ok();
+    }
+    docker.run(["rmi", &names[0], &names[1]]).ok();
+
+    let registry = Arc::new(registry.0);
+    let before_mirror = Door::before(Arc::new(mirror.0), Fate::DiesForGood);
+    let before_registry = Door::before(registry.clone(), Fate::Lives);
+    let [through, mirror] = [&before_registry, &before_mirror].map(|door| format!("{}:{}", host(&engine), door.port));
+    allow_plain(&engine, &through);
+    allow_plain(&engine, &mirror);
+    change_settings(&engine, |stored| stored["mirrors-of"][&through] = json!([format!("http://{mirror}")]));
+    let name = format!("{through}/orphan:1");
+    docker.run(["pull", &name]).ok();
+    assert_eq!(docker.run(["image", "inspect", "-f", "{{.Id}}", &name]).ok(), id);
+    assert_eq!(before_mirror.deaths.load(Ordering::SeqCst), 1);
+    let passed = before_registry.passed.load(Ordering::SeqCst);
+    // Why the slack: what was in flight when the mirror died comes twice.
+    let rest = BLOB as u64 - DEATH;
+    assert!((rest - (64 << 10)..rest + (3 << 20)).contains(&passed), "only the rest was asked of it: {passed} bytes");
+    docker.run(["rmi", &name]).ok();
+    registry.kill();
+}
+
+#[test]
+fn an_upload_that_is_cut_in_the_middle_is_taken_up_again() {
+    let (docker, engine) = docker();
+    let registry = Arc::new(plain(&engine).0);
+    let door = Door::before(registry.clone(), Fate::CutOnce);
+    let name = format!("{}:{}/uploaded:1", host(&engine), door.port);
+    allow_plain(&engine, name.split('/').next().expect("a host"));
+    docker.run_with_input(["load"], &archive(&name, BLOB, 12)).ok();
+    let id = docker.run(["image", "inspect", "-f", "{{.Id}}", &name]).ok();
+    docker.run(["push", &name]).ok();
+    assert!(door.deaths.load(Ordering::SeqCst) > 0, "the upload was cut");
+    docker.run(["rmi", &name]).ok();
+    docker.run(["pull", &name]).ok();
+    assert_eq!(docker.run(["image", "inspect", "-f", "{{.Id}}", &name]).ok(), id);
+    docker.run(["rmi", &name]).ok();
     registry.kill();
 }
 
@@ -74,8 +124,18 @@ fn a_blob_that_is_not_what_its_digest_says_is_refused_and_nothing_is_kept() {
     assert_eq!((&done["type"], &done["problems"]), (&Value::from("done"), &Value::from(0)), "{verdicts}");
 }
 
-/// A door to a registry. Once, when enough has come out of it, it kills the registry; whoever comes then waits until the
-/// registry is there again.
+/// What happens to the registry when enough of its answers has passed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Lives,
+    /// Killed; whoever comes then waits until it is there again.
+    DiesOnce,
+    DiesForGood,
+    /// It lives, but one connection is cut when so much has gone in.
+    CutOnce,
+}
+
+/// A door to a registry, which counts what comes out of it.
 struct Door {
     port: u16,
     passed: Arc<AtomicU64>,
@@ -83,7 +143,7 @@ struct Door {
 }
 
 impl Door {
-    fn before(registry: Arc<Registry>) -> Self {
+    fn before(registry: Arc<Registry>, fate: Fate) -> Self {
         let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
         let (passed, deaths) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -92,18 +152,27 @@ impl Door {
             for client in listener.incoming() {
                 let (Ok(client), registry) = (client, registry.clone()) else { return };
                 let (count, killed) = (count.clone(), killed.clone());
-                thread::spawn(move || serve(client, &registry, &count, &killed));
+                thread::spawn(move || serve(client, &registry, fate, &count, &killed));
             }
         });
         Self { port, passed, deaths }
     }
 }
 
-fn serve(mut client: TcpStream, registry: &Registry, passed: &AtomicU64, deaths: &AtomicU64) {
+fn serve(mut client: TcpStream, registry: &Registry, fate: Fate, passed: &AtomicU64, deaths: &Arc<AtomicU64>) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", registry.port)) else { return };
     let (Ok(mut from), Ok(mut to)) = (client.try_clone(), server.try_clone()) else { return };
+    let cuts = deaths.clone();
     thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
+        let (mut buffer, mut sent) = (vec![0; 64 << 10], 0);
+        while let Ok(n @ 1..) = from.read(&mut buffer) {
+            sent += n as u64;
+            let due = fate == Fate::CutOnce && sent >= DEATH && cuts.fetch_add(1, Ordering::SeqCst) == 0;
+            if due || to.write_all(&buffer[..n]).is_err() {
+                let _ = from.shutdown(Shutdown::Both);
+                break;
+            }
+        }
         let _ = to.shutdown(Shutdown::Write);
     });
     let mut buffer = vec![0; 64 << 10];
@@ -112,10 +181,13 @@ fn serve(mut client: TcpStream, registry: &Registry, passed: &AtomicU64, deaths:
             return;
         }
         let before = passed.fetch_add(n as u64, Ordering::SeqCst);
-        if before < DEATH && before + n as u64 >= DEATH && deaths.fetch_add(1, Ordering::SeqCst) == 0 {
+        let due = matches!(fate, Fate::DiesOnce | Fate::DiesForGood) && before < DEATH && before + n as u64 >= DEATH;
+        if due && deaths.fetch_add(1, Ordering::SeqCst) == 0 {
             registry.kill();
             // Why before the client's end is closed: whoever tries again finds the registry.
-            registry.restart();
+            if fate == Fate::DiesOnce {
+                registry.restart();
+            }
             break;
         }
     }

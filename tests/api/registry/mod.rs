@@ -5,6 +5,7 @@
 mod cut;
 mod elsewhere;
 mod names;
+mod proxied;
 mod secured;
 
 use std::{
@@ -13,11 +14,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use cubby_harness::{Docker, Engine, Place, Registry, RegistryOptions, Reply, request};
+use cubby_harness::{Docker, Engine, Place, Registry, RegistryOptions, Reply, image, layer, noise, request};
 use serde_json::{Value, json};
 
 /// This machine's address for the engine under test; one that is not loopback for it, so that certificates count.
-fn host(engine: &Engine) -> IpAddr {
+pub fn host(engine: &Engine) -> IpAddr {
     match Place::of_this_run() {
         // Source: QEMU's user network, which shows the host's loopback there.
         Place::Guest => IpAddr::from([10, 0, 2, 2]),
@@ -43,7 +44,7 @@ fn plain(engine: &Engine) -> (Registry, String) {
 }
 
 /// Adds an insecure registry to the engine's settings.
-fn allow_plain(engine: &Engine, address: &str) {
+pub fn allow_plain(engine: &Engine, address: &str) {
     change_settings(engine, |stored| {
         stored["insecure-registries"].as_array_mut().expect("a list").push(json!(address));
     });
@@ -68,15 +69,5 @@ fn own_docker(engine: &Arc<Engine>, dir: &Path) -> Docker {
 
 /// An archive of one image with one layer of `size` bytes that do not compress.
 fn archive(name: &str, size: usize, seed: u32) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-    let content: Vec<u8> = std::iter::repeat_with(|| {
-        // Source: Marsaglia's xorshift.
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as u8
-    })
-    .take(size)
-    .collect();
-    super::images_kill::image(name, &[super::images_kill::layer(&format!("file-{seed}"), &content)])
+    image(name, &[layer(&format!("file-{seed}"), &noise(size, seed))])
 }

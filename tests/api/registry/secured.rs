@@ -10,7 +10,7 @@ use crate::docker;
 fn a_certificate_and_a_password_are_wanted_and_then_everything_works() {
     let (_, engine) = docker();
     let address = host(&engine);
-    let options = RegistryOptions { tls: Some(address), password: true };
+    let options = RegistryOptions { tls: Some(address), password: true, ..RegistryOptions::default() };
     let (registry, stranger) = (Registry::start(options), Registry::start(options));
     let config = tempfile::tempdir().expect("a temporary directory");
     let docker = own_docker(&engine, config.path());
@@ -48,4 +48,39 @@ fn a_certificate_and_a_password_are_wanted_and_then_everything_works() {
     assert!(shown["certificates"].as_array().is_some_and(|hosts| hosts.contains(&json!(server))), "{shown}");
     assert_eq!(send(&engine, "DELETE", &certificates, None).status, 204);
     assert!(docker.run(["pull", &name]).stderr.contains(refusal));
+}
+
+#[test]
+fn a_registry_that_wants_a_clients_certificate_lets_in_the_one_that_is_stored_for_it() {
+    let (docker, engine) = docker();
+    let address = host(&engine);
+    let options = RegistryOptions { tls: Some(address), client_certificates: true, ..RegistryOptions::default() };
+    let (registry, stranger) = (Registry::start(options), Registry::start(options));
+    let server = format!("{address}:{}", registry.port);
+    let name = format!("{server}/team/mutual:1");
+    docker.run_with_input(["load"], &archive(&name, 100_000, 10)).ok();
+    let certificates = format!("/cubby/registries/certificates/{server}");
+    let give = |files: serde_json::Value| send(&engine, "PUT", &certificates, Some(&files));
+    let refused = |why: &str| {
+        let refused = docker.run(["push", &name]);
+        assert!(refused.code != 0 && refused.stderr.contains(why), "{why}: {refused:?}");
+    };
+
+    assert_eq!(give(json!({ "ca": registry.authority() })).status, 204);
+    refused("remote error: tls: ");
+    let (cert, key) = stranger.client();
+    assert_eq!(give(json!({ "cert": cert, "key": key })).status, 204);
+    refused("remote error: tls: ");
+    let (cert, key) = registry.client();
+    assert_eq!(give(json!({ "cert": cert })).status, 204);
+    refused("private key does not match public key");
+    assert_eq!(give(json!({ "key": key })).status, 204);
+
+    docker.run(["push", &name]).ok();
+    docker.run(["rmi", &name]).ok();
+    docker.run(["pull", &name]).ok();
+    docker.run(["rmi", &name]).ok();
+    let secret = send(&engine, "GET", "/cubby/registries", None);
+    assert!(!String::from_utf8_lossy(&secret.body).contains("PRIVATE KEY"), "{secret:?}");
+    assert_eq!(send(&engine, "DELETE", &certificates, None).status, 204);
 }

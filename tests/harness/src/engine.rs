@@ -58,8 +58,16 @@ impl NativeEngine {
     /// # Panics
     /// When it does not within half a minute, with its log; or when the test is not root.
     pub fn start() -> Self {
+        Self::start_in(&std::env::temp_dir())
+    }
+
+    /// [`NativeEngine::start`] with its directories below `parent`.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn start_in(parent: &Path) -> Self {
         assert!(rustix::process::geteuid().is_root(), "a native engine needs root: run scripts/test as root");
-        let dir = tempfile::Builder::new().prefix("cubby-test-").tempdir().expect("a temporary directory");
+        let dir = tempfile::Builder::new().prefix("cubby-test-").tempdir_in(parent).expect("a temporary directory");
         let child = spawn(dir.path());
         let engine = Self { dir, child, id: OnceLock::new() };
         engine.wait_until_ready();

@@ -28,7 +28,7 @@ pub fn busybox_archive() -> Vec<u8> {
 /// As there.
 pub fn busybox_archive_as(name: &str) -> Vec<u8> {
     let busybox = std::fs::read("/bin/busybox").expect("package busybox-static is needed: scripts/test installs it");
-    let layer = layer(&busybox);
+    let layer = busybox_layer(&busybox);
     let config = json!({
         "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" },
         "os": "linux",
@@ -51,7 +51,48 @@ pub fn busybox_archive_as(name: &str) -> Vec<u8> {
     archive.into_inner().expect("memory does not fail")
 }
 
-fn layer(busybox: &[u8]) -> Vec<u8> {
+/// A layer of one file.
+pub fn layer(path: &str, content: &[u8]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    file(&mut tar, path, content, 0o644);
+    tar.into_inner().expect("memory does not fail")
+}
+
+/// Bytes that do not compress, others for each seed.
+pub fn noise(size: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+    let bytes = std::iter::repeat_with(|| {
+        // Source: Marsaglia's xorshift.
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    });
+    bytes.take(size).collect()
+}
+
+/// A `docker save` archive of one image.
+pub fn image(name: &str, layers: &[Vec<u8>]) -> Vec<u8> {
+    let diff_ids: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", sha256(layer))).collect();
+    let config = json!({
+        "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" },
+        "os": "linux",
+        "config": { "Cmd": ["true"] },
+        "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        "history": diff_ids.iter().map(|id| json!({ "created_by": format!("layer {id}") })).collect::<Vec<_>>(),
+    });
+    let paths: Vec<String> = (0..layers.len()).map(|n| format!("{n}.tar")).collect();
+    let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": paths }]);
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, bytes) in paths.iter().zip(layers) {
+        file(&mut archive, path, bytes, 0o644);
+    }
+    file(&mut archive, "config.json", config.to_string().as_bytes(), 0o644);
+    file(&mut archive, "manifest.json", manifest.to_string().as_bytes(), 0o644);
+    archive.into_inner().expect("memory does not fail")
+}
+
+fn busybox_layer(busybox: &[u8]) -> Vec<u8> {
     let mut layer = tar::Builder::new(Vec::new());
     for (name, mode) in [
         ("bin", 0o755),
@@ -92,7 +133,7 @@ fn file(archive: &mut tar::Builder<Vec<u8>>, name: impl AsRef<Path>, bytes: &[u8
 }
 
 /// Hexadecimal digest, by an implementation that is not the engine's.
-fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     use std::{
         io::Write,
         process::{Command, Stdio},

@@ -87,8 +87,25 @@ impl fmt::Display for Memory {
 
 /// `VmRSS` of a process.
 pub fn resident_kib(pid: u32) -> u64 {
+    of_status(pid, "VmRSS:")
+}
+
+/// `VmHWM`: the most that was resident since the process began or [`forget_peak`].
+pub fn peak_kib(pid: u32) -> u64 {
+    of_status(pid, "VmHWM:")
+}
+
+/// Begins the measurement of a peak. Source: proc_pid_clear_refs(5).
+///
+/// # Panics
+/// When the process is gone.
+pub fn forget_peak(pid: u32) {
+    fs::write(proc(pid).join("clear_refs"), "5").expect("the process is there and ours");
+}
+
+fn of_status(pid: u32, member: &str) -> u64 {
     let status = fs::read_to_string(proc(pid).join("status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(member));
     line.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse().ok()).unwrap_or(0)
 }
 

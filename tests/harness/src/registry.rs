@@ -21,6 +21,8 @@ pub struct RegistryOptions {
     pub tls: Option<IpAddr>,
     /// Basic authentication: `user`, `secret`.
     pub password: bool,
+    /// With TLS: only clients with a certificate of the registry's authority are let in.
+    pub client_certificates: bool,
 }
 
 /// A running registry with an empty store; gone when dropped.
@@ -45,8 +47,10 @@ impl Registry {
         );
         if let Some(address) = options.tls {
             certificates(dir.path(), address);
-            let [cert, key] = ["server.crt", "server.key"].map(|name| dir.path().join(name));
-            config += &format!("  tls: {{ certificate: {}, key: {} }}\n", cert.display(), key.display());
+            let [cert, key, ca] = ["server.crt", "server.key", "ca.crt"].map(|name| dir.path().join(name));
+            let clients =
+                if options.client_certificates { format!(", clientcas: [{}]", ca.display()) } else { String::new() };
+            config += &format!("  tls: {{ certificate: {}, key: {}{clients} }}\n", cert.display(), key.display());
         }
         if options.password {
             let file = dir.path().join("htpasswd");
@@ -76,6 +80,13 @@ impl Registry {
     /// The certificate of its authority, PEM.
     pub fn authority(&self) -> String {
         fs::read_to_string(self.dir.path().join("ca.crt")).expect("the registry has an authority")
+    }
+
+    /// A client's certificate of its authority, and the key, both PEM.
+    pub fn client(&self) -> (String, String) {
+        signed(self.dir.path(), "client", "extendedKeyUsage=clientAuth\nbasicConstraints=CA:FALSE\n");
+        let read = |name: &str| fs::read_to_string(self.dir.path().join(name)).expect("it was just made");
+        (read("client.crt"), read("client.key"))
     }
 
     /// The file that holds a blob, by its digest in hexadecimal.
@@ -116,26 +127,24 @@ pub fn free_port() -> u16 {
     TcpListener::bind("0.0.0.0:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
+/// How keys are made.
+const KEY: [&str; 5] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+
 /// An authority, and a server's certificate that it signed.
 fn certificates(dir: &Path, address: IpAddr) {
-    fs::write(dir.join("server.ext"), format!("subjectAltName=IP:{address}\nbasicConstraints=CA:FALSE\n"))
-        .expect("a file can be written");
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    openssl(
-        dir,
-        &[
-            &["req", "-x509", "-days", "2", "-subj", "/CN=authority"][..],
-            &key,
-            &["-keyout", "ca.key", "-out", "ca.crt"],
-        ],
-    );
-    openssl(
-        dir,
-        &[&["req", "-new", "-subj", "/CN=registry"][..], &key, &["-keyout", "server.key", "-out", "server.csr"]],
-    );
-    let sign =
-        ["x509", "-req", "-days", "2", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
-    openssl(dir, &[&sign[..], &["-extfile", "server.ext", "-out", "server.crt"]]);
+    let authority = ["req", "-x509", "-days", "2", "-subj", "/CN=authority", "-keyout", "ca.key", "-out", "ca.crt"];
+    openssl(dir, &[&authority, &KEY]);
+    signed(dir, "server", &format!("subjectAltName=IP:{address}\nbasicConstraints=CA:FALSE\n"));
+}
+
+/// `<name>.key`, and `<name>.crt` that the authority signed.
+fn signed(dir: &Path, name: &str, extensions: &str) {
+    let [key, request, certificate, with] = ["key", "csr", "crt", "ext"].map(|kind| format!("{name}.{kind}"));
+    fs::write(dir.join(&with), extensions).expect("a file can be written");
+    let subject = format!("/CN={name}");
+    openssl(dir, &[&["req", "-new", "-subj", &subject, "-keyout", &key, "-out", &request], &KEY]);
+    let sign = ["x509", "-req", "-days", "2", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
+    openssl(dir, &[&sign[..], &["-in", &request, "-extfile", &with, "-out", &certificate]]);
 }
 
 fn openssl(dir: &Path, arguments: &[&[&str]]) {
