@@ -13,6 +13,7 @@ mod images;
 mod machine;
 mod names;
 mod page;
+mod places;
 mod ports;
 mod shares;
 mod subject;
