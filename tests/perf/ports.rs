@@ -85,7 +85,9 @@ fn ways(engine: &NativeEngine, docker: &Docker, place: &Place) -> (Vec<Way>, Opt
     let children: Vec<Child> = [(SINK, ports[0]), (ECHO, ports[1])]
         .iter()
         .map(|(port, host_port)| {
-            let mut command = Command::new(&program);
+            // Why the shell: the program tells whoever is behind descriptor 3 that it is ready.
+            let mut command = Command::new("sh");
+            command.args(["-c", "exec \"$0\" \"$@\" 3>/dev/null"]).arg(&program);
             command.args(["-proto", "tcp", "-host-ip", "127.0.0.1", "-host-port", &host_port.to_string()]);
             command.args(["-container-ip", &place.address, "-container-port", &port.to_string()]);
             command.spawn().expect("docker-proxy starts")

@@ -74,7 +74,7 @@ pub fn serve(reachable: Arc<dyn Reachable>) -> io::Result<()> {
 
 /// Serves one stream of the host's.
 pub(super) async fn answer(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     reachable: &dyn Reachable,
 ) -> io::Result<()> {
     let asked = timeout(PATIENCE, frame::read::<Dial>(&mut stream)).await?.map_err(io::Error::other)?;

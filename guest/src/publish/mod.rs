@@ -8,6 +8,7 @@
 //!
 //! The engine asks for ports through [`cubby_engine::ports::Publisher`] and knows nothing of the difference.
 
+mod bulk;
 mod dial;
 mod flow;
 pub mod forward;

@@ -252,3 +252,63 @@ async fn the_host_is_asked_and_its_refusal_told() {
         guest::ask(async || Err::<TcpStream, _>(std::io::ErrorKind::ConnectionRefused.into()), &publish).await;
     assert!(refused.unwrap_err().starts_with("the host does not answer"));
 }
+
+/// Two connections with a relay between them: the client's end, and the server's.
+async fn relayed() -> (TcpStream, TcpStream) {
+    let (near, far) =
+        (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let client = TcpStream::connect(near.local_addr().unwrap()).await.unwrap();
+    let mut accepted = near.accept().await.unwrap().0;
+    let mut onward = TcpStream::connect(far.local_addr().unwrap()).await.unwrap();
+    let server = far.accept().await.unwrap().0;
+    tokio::spawn(async move { super::relay::relay(&mut accepted, &mut onward).await });
+    (client, server)
+}
+
+#[tokio::test]
+async fn much_at_once_arrives_whole_both_ways_and_so_does_its_end() {
+    let (client, server) = relayed().await;
+    let ((mut from_server, mut to_server), (mut from_client, mut to_client)) =
+        (client.into_split(), server.into_split());
+    // Blocks of all sizes, so that copying and handing on take turns.
+    let content: Vec<u8> = (0..9 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let sent = content.clone();
+    let writer = tokio::spawn(async move {
+        let (mut rest, mut size) = (sent.as_slice(), 1);
+        while !rest.is_empty() {
+            let (block, later) = rest.split_at(size.min(rest.len()));
+            to_server.write_all(block).await.unwrap();
+            (rest, size) = (later, if size > 2 << 20 { 1 } else { size * 3 });
+        }
+    });
+    let echoed = content.clone();
+    let back = tokio::spawn(async move { to_client.write_all(&echoed).await.unwrap() });
+    let (mut there, mut here) = (Vec::new(), Vec::new());
+    let (read, answered) = tokio::join!(from_client.read_to_end(&mut there), from_server.read_to_end(&mut here));
+    (read.unwrap(), answered.unwrap());
+    writer.await.unwrap();
+    back.await.unwrap();
+    assert!(there == content && here == content, "{} there, {} here", there.len(), here.len());
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_holds_the_writer_back() {
+    let (mut client, mut server) = relayed().await;
+    let block = vec![7; 1 << 20];
+    let mut sent = 0;
+    // What fits into sockets and one pipe; after that nothing more is taken.
+    while let Ok(written) = tokio::time::timeout(Duration::from_millis(500), client.write(&block)).await {
+        sent += written.unwrap();
+        assert!(sent < 256 << 20, "the relay takes without end");
+    }
+    client.shutdown().await.unwrap();
+    let mut received = 0;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match server.read(&mut buffer).await.unwrap() {
+            0 => break,
+            read => received += read,
+        }
+    }
+    assert_eq!(received, sent);
+}
