@@ -168,3 +168,76 @@ fn log_options_are_read_at_the_start_and_entries_carry_what_was_chosen() {
     assert!(unread.stderr.contains("configured logging driver does not support reading"), "{unread:?}");
     docker.run(["rm", "log-none"]).ok();
 }
+
+#[test]
+fn disks_are_slowed_down_or_it_is_said_that_they_cannot_be() {
+    let (docker, engine) = docker();
+    let disks = docker.run(["run", "--rm", IMAGE, "ls", "/sys/block"]).ok();
+    let disk = disks.lines().find(|name| matches!(*name, "loop0" | "vda" | "sda"));
+    let disk = disk.unwrap_or_else(|| panic!("a disk among {disks}")).trim().to_owned();
+    let number = docker.run(["run", "--rm", IMAGE, "cat", &format!("/sys/block/{disk}/dev")]).ok();
+    let throttle = |rate: u64| json!([{ "Path": format!("/dev/{disk}"), "Rate": rate }]);
+    let config = json!({ "Image": IMAGE, "Cmd": ["sleep", "1000"], "HostConfig": {
+        "BlkioDeviceWriteBps": throttle(1_048_576), "BlkioDeviceReadIOps": throttle(50),
+    } });
+    let path = "/containers/create?name=slow-disks";
+    let created = request(&engine.socket(), "POST", path, config.to_string().as_bytes()).expect("an answer").json();
+    docker.run(["start", "slow-disks"]).ok();
+    let warned = created["Warnings"].to_string();
+    let script = "cat /sys/fs/cgroup/io.max 2>/dev/null || cat /sys/fs/cgroup/blkio/blkio.throttle.write_bps_device \
+                  /sys/fs/cgroup/blkio/blkio.throttle.read_iops_device";
+    if warned.contains("Your kernel does not support BPS Block I/O write limit") {
+        let shown = docker.run(["inspect", "-f", "{{json .HostConfig.BlkioDeviceWriteBps}}", "slow-disks"]).ok();
+        assert_eq!(shown, "null");
+    } else {
+        let limits = docker.run(["exec", "slow-disks", "sh", "-c", script]).ok();
+        assert!(limits.contains(&number) && limits.contains("1048576") && limits.contains("50"), "{limits}");
+    }
+    docker.run(["rm", "-f", "slow-disks"]).ok();
+    let nowhere = docker.run(["run", "--rm", "--device-write-bps", "/dev/nowhere:1mb", IMAGE, "true"]);
+    assert!(nowhere.stderr.contains("stat /dev/nowhere") || warned.contains("BPS"), "{nowhere:?}");
+}
+
+#[test]
+fn time_for_real_time_processes_is_kept_or_refused() {
+    let (docker, engine) = docker();
+    let create = |period: u64, runtime: u64| {
+        let config = json!({ "Image": IMAGE, "Cmd": ["true"], "HostConfig": {
+            "CpuRealtimePeriod": period, "CpuRealtimeRuntime": runtime,
+        } });
+        let path = "/containers/create?name=real-time";
+        request(&engine.socket(), "POST", path, config.to_string().as_bytes()).expect("an answer")
+    };
+    let created = create(1_000_000, 95_000);
+    if created.status == 400 {
+        assert_eq!(created.message(), "kernel does not support CPU real-time scheduler");
+        return;
+    }
+    let shown = docker.run([
+        "inspect",
+        "-f",
+        "{{.HostConfig.CpuRealtimePeriod}} {{.HostConfig.CpuRealtimeRuntime}}",
+        "real-time",
+    ]);
+    assert_eq!(shown.ok(), "1000000 95000");
+    docker.run(["rm", "real-time"]).ok();
+    assert_eq!(create(1000, 2000).message(), "cpu real-time runtime cannot be higher than cpu real-time period");
+}
+
+#[test]
+fn rotated_logs_are_packed_and_read_as_one() {
+    let (docker, _engine) = docker();
+    let options = ["--log-opt", "max-size=20k", "--log-opt", "max-file=9", "--log-opt", "compress=true"];
+    let print = [IMAGE, "sh", "-c", "seq 1000 1999 | sed 's/^/line /'"];
+    docker.run(["run", "--name", "log-packed"].into_iter().chain(options).chain(print)).ok();
+    let all = docker.run(["logs", "log-packed"]).ok();
+    let lines: Vec<&str> = all.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[999]), (1000, "line 1000", "line 1999"));
+    assert_eq!(docker.run(["logs", "-n", "700", "log-packed"]).ok().lines().next(), Some("line 1300"));
+    docker.run(["rm", "log-packed"]).ok();
+    let one = docker.run(["run", "--rm", "--log-opt", "compress=true", IMAGE, "true"]);
+    assert!(
+        one.stderr.contains("compress cannot be true when max-file is less than 2 or max-size is not set"),
+        "{one:?}"
+    );
+}

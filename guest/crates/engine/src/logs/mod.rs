@@ -11,6 +11,7 @@
 pub mod journal;
 mod line;
 mod options;
+mod packed;
 mod reader;
 mod splitter;
 mod writer;

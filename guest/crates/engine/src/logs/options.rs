@@ -12,8 +12,7 @@ use crate::{
 /// Log options, read.
 ///
 /// `mode` and `max-buffer-size` ask that a slow driver drop lines rather than hold the container back. Writing here is
-/// an append to a file of the page cache, which waits for nobody, so either mode is the same. `compress` is accepted:
-/// rotated files stay as they are, which readers do not notice.
+/// an append to a file of the page cache, which waits for nobody, so either mode is the same.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
     pub driver: Driver,
@@ -21,6 +20,8 @@ pub struct LogOptions {
     pub max_size_bytes: Option<u64>,
     /// Files kept, the current one included.
     pub max_files: u32,
+    /// Rotated files are packed.
+    pub compress: bool,
     labels: Chosen,
     env: Chosen,
     tag: Option<String>,
@@ -97,7 +98,10 @@ impl LogOptions {
             None if driver == Driver::Local => 5,
             None => 1,
         };
-        let compress = options.get("compress").is_some_and(|text| matches!(text.as_str(), "1" | "t" | "T" | "true"));
+        let compress = match options.get("compress") {
+            Some(text) => truth(text).map_err(failed)?,
+            None => driver == Driver::Local && max_files > 1,
+        };
         if driver == Driver::JsonFile && compress && (max_files == 1 || max_size_bytes.is_none()) {
             return Err(failed(Error::invalid(
                 "compress cannot be true when max-file is less than 2 or max-size is not set",
@@ -114,6 +118,7 @@ impl LogOptions {
             driver,
             max_size_bytes,
             max_files,
+            compress,
             labels: Chosen { names: list("labels"), pattern: pattern("labels-regex")? },
             env: Chosen { names: list("env"), pattern: pattern("env-regex")? },
             tag: options.get("tag").filter(|tag| !tag.is_empty()).cloned(),
@@ -191,6 +196,15 @@ fn check_mode(options: &BTreeMap<String, String>) -> Result<()> {
     }
 }
 
+/// Source: Go `strconv.ParseBool`.
+fn truth(text: &str) -> Result<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(Error::invalid(format!("strconv.ParseBool: parsing {text:?}: invalid syntax"))),
+    }
+}
+
 fn count(text: &str) -> Result<u32> {
     let parsed: i64 =
         text.parse().map_err(|_| Error::invalid(format!("strconv.Atoi: parsing {text:?}: invalid syntax")))?;
@@ -256,9 +270,14 @@ mod tests {
         assert_eq!((options.max_size_bytes, options.max_files), (Some(10_000_000), 3));
         assert_eq!(parse("", &[]).unwrap().driver, Driver::JsonFile);
         assert_eq!(parse("local", &[]).unwrap().max_files, 5);
-        for bad in
-            [("max-size", "-1"), ("max-size", "1e400"), ("max-file", "0"), ("compress", "true"), ("env-regex", "(")]
-        {
+        for bad in [
+            ("max-size", "-1"),
+            ("max-size", "1e400"),
+            ("max-file", "0"),
+            ("compress", "true"),
+            ("compress", "maybe"),
+            ("env-regex", "("),
+        ] {
             let error = parse("json-file", &[bad]).unwrap_err();
             assert!(error.message().starts_with("failed to initialize logging driver: "), "{bad:?}");
         }

@@ -13,7 +13,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     line::{self, Entry, Source},
-    writer::{Log, Position, rotated},
+    packed::Part,
+    writer::{Log, Position},
 };
 
 /// Entries of one batch: bounds what a reader holds in memory.
@@ -56,13 +57,14 @@ pub struct LogReader {
 impl LogReader {
     /// Opens the log at its place: the beginning, or the last lines. `live` is the log that is being written, if any.
     pub fn open(path: &Path, live: Option<Arc<Log>>, selection: Selection) -> io::Result<Self> {
-        let (mut files, generation) = match &live {
+        let (files, generation) = match &live {
             Some(log) => log.steady(|generation| open_all(path).map(|files| (files, generation)))?,
             None => (open_all(path)?, 0),
         };
-        if let Some(lines) = selection.tail {
-            seek_to_tail(&mut files, lines)?;
-        }
+        let files = match selection.tail {
+            Some(lines) => seek_to_tail(files, lines)?,
+            None => files.into_iter().map(Part::plain).collect::<io::Result<_>>()?,
+        };
         let files = files.into_iter().map(BufReader::new).collect();
         Ok(Self { path: path.to_owned(), live, files, generation, last_look: false, selection, done: false })
     }
@@ -117,14 +119,14 @@ impl LogReader {
         let Some(log) = &self.live else { return Ok(false) };
         let newer = log.steady(|generation| {
             let age = generation.checked_sub(self.generation + 1)?;
-            Some(self.last_look.then(|| File::open(rotated(&self.path, age))))
+            Some(self.last_look.then(|| Part::open(&self.path, age)))
         });
         self.last_look = match newer {
             None => return Ok(false),
             Some(None) => true,
             Some(Some(file)) => {
                 self.generation += 1;
-                match file {
+                match file.and_then(Part::plain) {
                     Ok(file) => self.files = VecDeque::from([BufReader::new(file)]),
                     // Rotated away before we came to it.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -142,31 +144,34 @@ impl LogReader {
     }
 }
 
-fn open_all(path: &Path) -> io::Result<Vec<File>> {
-    let mut files = Vec::new();
+/// Oldest first.
+fn open_all(path: &Path) -> io::Result<VecDeque<Part>> {
+    let mut files = VecDeque::new();
     for age in 0..MAX_AGE {
-        match File::open(rotated(path, age)) {
-            Ok(file) => files.push(file),
+        match Part::open(path, age) {
+            Ok(file) => files.push_front(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
             Err(error) => return Err(error),
         }
     }
-    files.reverse();
     Ok(files)
 }
 
-/// Drops the files, and skips the part of the first one, that are before the last `lines` lines.
-fn seek_to_tail(files: &mut Vec<File>, mut lines: usize) -> io::Result<()> {
-    for index in (0..files.len()).rev() {
-        let (offset, found) = last_lines(&mut files[index], lines)?;
-        files[index].seek(SeekFrom::Start(offset))?;
+/// Leaves out the files, and skips the part of the first one, that are before the last `lines` lines. A packed file that is
+/// left out is not unpacked.
+fn seek_to_tail(mut files: VecDeque<Part>, mut lines: usize) -> io::Result<VecDeque<File>> {
+    let mut wanted = VecDeque::new();
+    while let Some(part) = files.pop_back() {
+        let mut file = part.plain()?;
+        let (offset, found) = last_lines(&mut file, lines)?;
+        file.seek(SeekFrom::Start(offset))?;
+        wanted.push_front(file);
         lines -= found;
         if lines == 0 {
-            files.drain(..index);
             break;
         }
     }
-    Ok(())
+    Ok(wanted)
 }
 
 /// Where the last `wanted` lines begin, and how many there are of them. Reads backwards.
@@ -247,7 +252,7 @@ mod tests {
     use super::*;
     use crate::{
         containers::model::LogConfig,
-        logs::{LogOptions, Splitter},
+        logs::{LogOptions, Splitter, packed, writer::rotated},
     };
 
     fn log(path: &Path, options: &[(&str, &str)]) -> Arc<Log> {
@@ -286,6 +291,36 @@ mod tests {
             let expected: Vec<String> = (30 - tail..30).map(|n| format!("line {n}")).collect();
             assert_eq!(texts(&mut reader), expected, "tail {tail}");
         }
+    }
+
+    #[test]
+    fn packed_files_are_read_like_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = log(&path, &[("max-size", "1k"), ("max-file", "4"), ("compress", "true")]);
+        let mut splitter = Splitter::new(log.clone(), Source::Stdout);
+        let is_packed = |age: u64| packed::packed(&path, age).exists() && !rotated(&path, age).exists();
+        for n in 0..40 {
+            splitter.feed(format!("line {n}\n").as_bytes(), None);
+            // Until the one before it is packed, the next rotation waits: all ages are then packed at the end.
+            while rotated(&path, 1).exists() {
+                std::thread::yield_now();
+            }
+        }
+        assert!((1..=3).all(is_packed) && !packed::packed(&path, 4).exists());
+        for tail in [0, 1, 5, 12, 30] {
+            let mut reader = LogReader::open(&path, None, Selection { tail: Some(tail), ..both() }).unwrap();
+            let expected: Vec<String> = (40 - tail..40).map(|n| format!("line {n}")).collect();
+            assert_eq!(texts(&mut reader), expected, "tail {tail}");
+        }
+        let all = texts(&mut LogReader::open(&path, None, both()).unwrap());
+        assert!(all.len() > 30 && all.last().unwrap() == "line 39", "{all:?}");
+        // A spoiled one costs what is in it, not the log.
+        std::fs::write(packed::packed(&path, 2), b"\x1f\x8b spoiled").unwrap();
+        assert!(texts(&mut LogReader::open(&path, None, both()).unwrap()).contains(&"line 39".to_owned()));
+        std::fs::write(dir.path().join("log.7.packing"), b"half").unwrap();
+        drop(self::log(&path, &[]));
+        assert!(!dir.path().join("log.7.packing").exists());
     }
 
     #[test]

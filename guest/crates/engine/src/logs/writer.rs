@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::{
     journal::{Journal, Slot},
     options::{Driver, LogOptions},
+    packed,
 };
 
 /// How far a log has come. Readers wait for a change of it.
@@ -29,7 +30,7 @@ pub struct Log {
     attributes: String,
     options: LogOptions,
     path: Option<PathBuf>,
-    file: Mutex<Option<File>>,
+    file: Arc<Mutex<Option<File>>>,
     position: watch::Sender<Position>,
     journal: Option<(Arc<Journal>, String)>,
 }
@@ -40,6 +41,7 @@ impl Log {
         let mut position = Position::default();
         let file = match path {
             Some(path) if options.driver != Driver::None => {
+                packed::sweep(path);
                 let mut file = open(path)?;
                 end_torn_line(&mut file)?;
                 position.len = file.metadata()?.len();
@@ -52,7 +54,7 @@ impl Log {
             attributes,
             options,
             path,
-            file: Mutex::new(file),
+            file: Arc::new(Mutex::new(file)),
             position: watch::Sender::new(position),
             journal: None,
         })
@@ -61,13 +63,18 @@ impl Log {
     /// Output on its way here goes through `journal`, in the name of container `id`. An append of an earlier engine that
     /// was interrupted is undone: what it should have logged is in the journal.
     pub fn with_journal(mut self, journal: Arc<Journal>, id: String) -> io::Result<Self> {
-        let file = self.file.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let Some(file) = file else { return Ok(self) };
-        if let Some(len) = journal.interrupted(&id)
-            && len < file.metadata()?.len()
         {
-            file.set_len(len)?;
-            self.position.send_modify(|position| position.len = len);
+            let held = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(file) = held.as_ref() else {
+                drop(held);
+                return Ok(self);
+            };
+            if let Some(len) = journal.interrupted(&id)
+                && len < file.metadata()?.len()
+            {
+                file.set_len(len)?;
+                self.position.send_modify(|position| position.len = len);
+            }
         }
         self.journal = Some((journal, id));
         Ok(self)
@@ -91,8 +98,11 @@ impl Log {
         let limit = self.options.max_size_bytes.unwrap_or(u64::MAX);
         let full = position.len > 0 && position.len.saturating_add(lines.len() as u64) > limit;
         if let Some(path) = self.path.as_ref().filter(|_| full) {
-            *file = rotate(path, self.options.max_files)?;
+            let full = std::mem::replace(file, rotate(path, self.options.max_files)?);
             position = Position { generation: position.generation + 1, len: 0, closed: false };
+            if self.options.compress && self.options.max_files > 1 {
+                self.pack(path, full);
+            }
         }
         let written = match slot {
             None => write(file, lines, position.len),
@@ -109,6 +119,20 @@ impl Log {
         position.len += if written.is_ok() { lines.len() as u64 } else { 0 };
         self.position.send_replace(position);
         written
+    }
+
+    /// Packs the file that a rotation has put aside.
+    fn pack(&self, path: &Path, full: File) {
+        let (path, writer, max_files) = (path.to_owned(), self.file.clone(), self.options.max_files);
+        std::thread::spawn(move || {
+            let packed = packed::pack(&path, &full).and_then(|unfinished| {
+                let _no_rotation = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                packed::put(&path, &full, &unfinished, max_files)
+            });
+            if let Err(error) = packed {
+                tracing::warn!(path = %path.display(), err = %error, "a rotated log was not packed");
+            }
+        });
     }
 
     /// Ends the log: followers read what is there and end.
@@ -155,11 +179,17 @@ fn rotate(path: &Path, max_files: u32) -> io::Result<File> {
         fs::remove_file(path)?;
         return open(path);
     }
-    for age in (0..u64::from(max_files) - 1).rev() {
-        match fs::rename(rotated(path, age), rotated(path, age + 1)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    let oldest = u64::from(max_files) - 1;
+    let there = |done: io::Result<()>| match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    // Why by itself: what takes its place may be packed, or not.
+    there(fs::remove_file(rotated(path, oldest)))?;
+    there(fs::remove_file(packed::packed(path, oldest)))?;
+    for age in (0..oldest).rev() {
+        there(fs::rename(rotated(path, age), rotated(path, age + 1)))?;
+        there(fs::rename(packed::packed(path, age), packed::packed(path, age + 1)))?;
     }
     open(path)
 }
