@@ -25,7 +25,7 @@ impl Containers {
             let what = if record.state.dead { "is dead" } else { "is marked for removal" };
             return Err(Error::conflict(format!("You cannot export container {} which {what}", record.id)));
         }
-        let files = self.still_files(&record)?;
+        let files = self.still_files(&container)?;
         self.event(&record, "export", &[]);
         Ok(Export { files })
     }

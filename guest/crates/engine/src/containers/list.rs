@@ -152,6 +152,8 @@ struct Query<'a> {
     containers: &'a Containers,
     filters: &'a Filters,
     all: bool,
+    /// Only those of a swarm: none.
+    tasks: bool,
     names: Vec<Regex>,
     /// Containers that the beginnings of ids stand for, each for one.
     ids: Vec<String>,
@@ -197,7 +199,8 @@ impl<'a> Query<'a> {
         Ok(Self {
             containers,
             filters,
-            all: (options.all || options.limit > 0 || filters.contains("status")) && is_task != Some(true),
+            all: options.all || options.limit > 0 || filters.values("status").next().is_some(),
+            tasks: is_task == Some(true),
             names: patterns(filters, "name"),
             ids: filters.values("id").filter_map(|id| containers.by_id(id)).collect(),
             exited,
@@ -228,7 +231,8 @@ impl<'a> Query<'a> {
         let matches = |patterns: &[Regex], text: &str| patterns.iter().any(|pattern| pattern.is_match(text));
         let slashed = format!("/{}", record.name);
         let labels = record.config.labels().map(|(k, v)| (k.clone(), v.clone())).collect();
-        (state.running || self.all)
+        !self.tasks
+            && (state.running || self.all)
             && (self.filters.values("name").next().is_none()
                 || matches(&self.names, &record.name)
                 || matches(&self.names, &slashed)

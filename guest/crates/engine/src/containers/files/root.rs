@@ -44,10 +44,16 @@ impl Containers {
         Ok(Files { root: self.mount_root(&record)? })
     }
 
-    /// The files of the layers and the writable layer alone, read-only; fine beside the container's own mount.
-    pub(in crate::containers) fn still_files(&self, record: &Record) -> Result<Files> {
+    /// The files of the layers and the writable layer alone, without what is mounted over them.
+    pub(in crate::containers) fn still_files(&self, container: &Container) -> Result<Files> {
+        let record = container.record();
+        let pidfd = container.live().as_ref().map(|live| live.pidfd.clone());
+        // Why the container's own mount while it runs: the kernel promises nothing about two overlays on one upper directory.
+        if let Some(Ok(root)) = pidfd.map(|pidfd| cubby_runtime::shared_mount(&*pidfd, "/")) {
+            return Ok(Files { root });
+        }
         let mut lowers = vec![self.directory(&record.id).join("upper")];
-        lowers.extend(self.lowers(record)?);
+        lowers.extend(self.lowers(&record)?);
         Ok(Files { root: read_only(&lowers)? })
     }
 
