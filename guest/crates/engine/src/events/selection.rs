@@ -71,12 +71,18 @@ impl Selection {
     /// Why the event's own kind does not count: dockerd finds the events of other objects that have the name, too.
     fn object(&self, kind: &str, event: &Event) -> bool {
         let name = event.actor.attributes.get("name").map_or("", String::as_str);
-        self.filters.any(kind, |wanted| event.actor.id.starts_with(wanted) || name.starts_with(wanted))
+        self.asks_nothing_of(kind)
+            || self.filters.any(kind, |wanted| event.actor.id.starts_with(wanted) || name.starts_with(wanted))
+    }
+
+    /// Not named, or without a value.
+    fn asks_nothing_of(&self, name: &str) -> bool {
+        self.filters.values(name).next().is_none()
     }
 
     /// The image itself, or containers made from it.
     fn image(&self, event: &Event) -> bool {
-        if !self.filters.contains("image") {
+        if self.asks_nothing_of("image") {
             return true;
         }
         let attribute = if event.kind == "image" { "name" } else { "image" };
@@ -134,6 +140,7 @@ mod tests {
             r#"{"container":["0123"]}"#,
             r#"{"type":["container"],"event":["start"]}"#,
             r#"{"label":["a=b"]}"#,
+            r#"{"container":[],"image":[],"event":[],"type":[],"volume":[]}"#,
             r#"{"image":["nginx"]}"#,
             r#"{"image":["nginx:1"]}"#,
         ] {
