@@ -28,7 +28,7 @@ pub async fn create(
     body: Body,
 ) -> Result<Response, ApiError> {
     if let Some(source) = query.text("fromSrc").filter(|source| !source.is_empty()) {
-        return import(engine, source, &query, body);
+        return import(engine, source, &query, body).await;
     }
     let reference = reference(query.text("fromImage").unwrap_or_default(), query.text("tag").unwrap_or_default())?;
     let credentials = credentials(&headers)?;
@@ -44,7 +44,8 @@ pub async fn create(
 }
 
 /// A root filesystem as an image. Only from the request's body: fetching what a client names by URL is its own affair.
-fn import(engine: Arc<Engine>, source: &str, query: &Query, body: Body) -> Result<Response, ApiError> {
+/// The answer begins when the image is there, so that what fails has its own status. Source: moby `postImagesCreate`.
+async fn import(engine: Arc<Engine>, source: &str, query: &Query, body: Body) -> Result<Response, ApiError> {
     if source != "-" {
         return Err(
             Error::not_implemented("importing from a URL is not supported: download it and import the file").into()
@@ -63,8 +64,8 @@ fn import(engine: Arc<Engine>, source: &str, query: &Query, body: Body) -> Resul
     };
     let platform = platform(query.text("platform"))?;
     let archive = stream::body_reader(body);
+    let id = stream::blocking(move || engine.images.import(archive, platform.as_ref(), options)).await?;
     Ok(stream::messages(move |messages| {
-        let id = engine.images.import(archive, platform.as_ref(), options)?;
         messages.say(&Message::status(id.to_string()));
         Ok(())
     }))

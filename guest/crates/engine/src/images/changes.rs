@@ -1,6 +1,7 @@
 //! `--change`: single Dockerfile instructions that alter an image's config. Source: moby builder/dockerfile
 //! `BuildFromConfig`, `validCommitCommands`.
 
+use cubby_build::words::{self, Expander};
 use cubby_image::{HealthConfig, ImageConfig, config::Empty};
 
 use crate::error::{Error, Result};
@@ -17,17 +18,25 @@ pub fn apply(config: &mut ImageConfig, change: &str) -> Result<()> {
     if rest.is_empty() && !matches!(instruction.as_str(), "CMD" | "ENTRYPOINT") {
         return Err(missing());
     }
+    let expanded = match instruction.as_str() {
+        "EXPOSE" | "VOLUME" | "USER" | "WORKDIR" | "STOPSIGNAL" => expand(config, rest)?,
+        _ => rest.to_owned(),
+    };
+    let rest = expanded.as_str();
     match instruction.as_str() {
         "CMD" => config.cmd = Some(command(config, rest)),
         "ENTRYPOINT" => config.entrypoint = Some(command(config, rest)),
         "ENV" => {
-            for (name, value) in pairs(rest)? {
+            for (name, value) in pairs(config, rest)? {
                 let prefix = format!("{name}=");
                 config.env.retain(|known| !known.starts_with(&prefix));
                 config.env.push(prefix + &value);
             }
         }
-        "LABEL" => config.labels.get_or_insert_default().extend(pairs(rest)?),
+        "LABEL" => {
+            let labels = pairs(config, rest)?;
+            config.labels.get_or_insert_default().extend(labels);
+        }
         "EXPOSE" => {
             for port in rest.split_whitespace() {
                 let port = if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") };
@@ -53,6 +62,19 @@ pub fn apply(config: &mut ImageConfig, change: &str) -> Result<()> {
     Ok(())
 }
 
+/// Variables of the image's environment, as in a Dockerfile.
+fn expand(config: &ImageConfig, text: &str) -> Result<String> {
+    expanded(config, |expander| expander.document(text))
+}
+
+fn expanded<T>(config: &ImageConfig, work: impl Fn(&Expander<'_>) -> Result<T, String>) -> Result<T> {
+    let lookup = |name: &str| {
+        let value = |pair: &String| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+        config.env.iter().rev().find_map(value)
+    };
+    work(&Expander { escape: '\\', lookup: &lookup }).map_err(Error::invalid)
+}
+
 /// The exec form as it is, anything else through the shell.
 fn command(config: &ImageConfig, rest: &str) -> Vec<String> {
     json_list(rest).unwrap_or_else(|| {
@@ -65,42 +87,23 @@ fn json_list(text: &str) -> Option<Vec<String>> {
     serde_json::from_str(text).ok()
 }
 
-/// `a=b c="d e"`, or the older `a b c` with a single name.
-fn pairs(text: &str) -> Result<Vec<(String, String)>> {
-    let words = words(text);
+/// `a=b c="d e"`, or the older `a b c` with a single name. Variables are put in after the splitting: what they hold is not split.
+fn pairs(config: &ImageConfig, text: &str) -> Result<Vec<(String, String)>> {
+    let words = words::split(text, '\\');
     if !words.first().is_some_and(|word| word.contains('=')) {
         let (name, value) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        return Ok(vec![(name.to_owned(), value.trim().to_owned())]);
+        return Ok(vec![(name.to_owned(), expanded(config, |expander| expander.word(value.trim()))?)]);
     }
-    let pair = |word: String| match word.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(Error::invalid(format!("Syntax error - can't find = in {word:?}. Must be of the form: name=value"))),
-    };
-    words.into_iter().map(pair).collect()
-}
-
-/// Words with quotes and backslashes taken away.
-fn words(text: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match (c, quote) {
-            ('\\', None | Some('"')) => word.extend(characters.next()),
-            ('"' | '\'', None) => (quote, begun) = (Some(c), true),
-            (c, Some(open)) if c == open => quote = None,
-            (c, None) if c.is_whitespace() => {
-                if begun || !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                begun = false;
+    let pair = |raw: &String| {
+        let word = expanded(config, |expander| expander.word(raw))?;
+        match word.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            _ => {
+                Err(Error::invalid(format!("Syntax error - can't find = in {word:?}. Must be of the form: name=value")))
             }
-            (c, _) => word.push(c),
         }
-    }
-    if begun || !word.is_empty() {
-        words.push(word);
-    }
-    words
+    };
+    words.iter().map(pair).collect()
 }
 
 #[cfg(test)]
@@ -115,6 +118,7 @@ mod tests {
             "entrypoint run it",
             "ENV A=2 B=\"x y\" C=\\ d",
             "ENV D e f",
+            "ENV E=$A:${B}:\\$A",
             "EXPOSE 80 53/udp",
             "LABEL l='v w'",
             "VOLUME /a /b",
@@ -126,7 +130,7 @@ mod tests {
         }
         assert_eq!(config.cmd.unwrap(), ["a", "b"]);
         assert_eq!(config.entrypoint.unwrap(), ["/bin/sh", "-c", "run it"]);
-        assert_eq!(config.env, ["A=2", "B=x y", "C= d", "D=e f"]);
+        assert_eq!(config.env, ["A=2", "B=x y", "C= d", "D=e f", "E=2:x y:$A"]);
         assert_eq!(config.exposed_ports.unwrap().into_keys().collect::<Vec<_>>(), ["53/udp", "80/tcp"]);
         assert_eq!(config.labels.unwrap()["l"], "v w");
         assert_eq!(

@@ -138,15 +138,16 @@ struct Selection<'a> {
     filters: &'a Filters,
     parents: HashSet<Digest>,
     dangling: Option<bool>,
-    before: Option<i64>,
-    since: Option<i64>,
-    until: Option<i64>,
+    /// In nanoseconds: a script makes several images within a second.
+    before: Option<i128>,
+    since: Option<i128>,
+    until: Option<i128>,
 }
 
 impl<'a> Selection<'a> {
     fn parse(filters: &'a Filters, index: &Index) -> Result<Self> {
-        let created = |name: &str| -> Result<Option<i64>> {
-            let times = filters.values(name).map(|image| lookup(index, image).map(|image| created_at(&image)));
+        let created = |name: &str| -> Result<Option<i128>> {
+            let times = filters.values(name).map(|image| lookup(index, image).map(|image| created_nanos(&image)));
             times.reduce(|a, b| Ok(a?.max(b?))).transpose()
         };
         Ok(Self {
@@ -155,7 +156,7 @@ impl<'a> Selection<'a> {
             dangling: filters.flag("dangling")?,
             before: created("before")?,
             since: created("since")?,
-            until: filters.values("until").map(timestamp).reduce(|a, b| Ok(a?.min(b?))).transpose()?,
+            until: filters.values("until").map(moment).reduce(|a, b| Ok(a?.min(b?))).transpose()?,
         })
     }
 
@@ -165,7 +166,7 @@ impl<'a> Selection<'a> {
     }
 
     fn fits(&self, image: &Image) -> bool {
-        let created = created_at(image);
+        let created = created_nanos(image);
         let labels = image.config().labels.clone().unwrap_or_default();
         let dangling = image.is_dangling() && !self.is_step(image);
         self.dangling.is_none_or(|wanted| dangling == wanted)
@@ -191,6 +192,19 @@ impl<'a> Selection<'a> {
             return None;
         }
         Some(Listed { image: image.clone(), repo_tags, repo_digests })
+    }
+}
+
+fn created_nanos(image: &Image) -> i128 {
+    let parsed = image.created().and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
+    parsed.map_or(0, OffsetDateTime::unix_timestamp_nanos)
+}
+
+/// [`timestamp`] in nanoseconds.
+fn moment(text: &str) -> Result<i128> {
+    match OffsetDateTime::parse(text, &Rfc3339) {
+        Ok(time) => Ok(time.unix_timestamp_nanos()),
+        Err(_) => Ok(i128::from(timestamp(text)?) * 1_000_000_000),
     }
 }
 
