@@ -44,6 +44,8 @@ echo "$1:x:$uid:$gid::/home/$1:/bin/sh" >> /etc/passwd
 mkdir -p "/home/$1" && chown "$uid:$gid" "/home/$1"
 END
 printf '#!/bin/sh\nexec httpd "$@"\n' > "$root/usr/sbin/run_uhttpd"
+mkdir "$root/etc/config"
+printf '\nconfig uhttpd main\n' > "$root/etc/config/uhttpd"
 echo hello > "$root/www/index.html"
 chmod 755 "$root/bin/addgroup" "$root/bin/adduser" "$root/usr/sbin/run_uhttpd"
 path='ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'

@@ -63,7 +63,7 @@ int main(void) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(8080)};
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 || listen(listener, 8) != 0) return 1;
-    puts("Started!");
+    puts("reaper Started!");
     fflush(stdout);
     FILE *client = fdopen(accept(listener, NULL, NULL), "r+");
     for (char line[LABEL_BYTES]; fgets(line, sizeof line, client);) {
