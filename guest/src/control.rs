@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
-use crate::{engine::Stop, figures, give_back};
+use crate::{engine::Stop, ext4, figures, give_back};
 
 /// Starts to serve [`ports::CONTROL`]. A power-off request is passed on through `stop`.
 pub fn serve(engine: Arc<Engine>, stop: mpsc::Sender<Stop>) -> io::Result<()> {
@@ -75,7 +75,7 @@ async fn answer(request: &Request, engine: &Arc<Engine>) -> Reply {
         Request::Shutdown { .. } => Ok(()),
         Request::GrowDisk => blocking(move || grow(&data_root)).await,
         Request::TrimDisk => blocking(move || trim(&data_root)).await,
-        Request::GiveBack => blocking(give_back::all).await,
+        Request::GiveBack => blocking(move || give_back::all(&data_root)).await,
     };
     match done {
         Ok(()) => Reply::Done,
@@ -106,19 +106,6 @@ fn set_clock(unix_ns: i64) -> io::Result<()> {
     Ok(())
 }
 
-/// Source: `EXT4_IOC_RESIZE_FS`, fs/ext4/ext4.h.
-const EXT4_IOC_RESIZE_FS: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<u64>(b'f', 16);
-/// Source: `FITRIM`, include/uapi/linux/fs.h.
-const FITRIM: rustix::ioctl::Opcode = rustix::ioctl::opcode::read_write::<TrimRange>(b'X', 121);
-
-/// Source: `struct fstrim_range`, include/uapi/linux/fs.h.
-#[repr(C)]
-struct TrimRange {
-    start: u64,
-    len: u64,
-    min_len: u64,
-}
-
 /// Grows the mounted filesystem to the size of its disk.
 fn grow(data_root: &Path) -> io::Result<()> {
     let root = std::fs::File::open(data_root)?;
@@ -126,11 +113,7 @@ fn grow(data_root: &Path) -> io::Result<()> {
     let sectors: u64 = std::fs::read_to_string(device)?.trim().parse().map_err(io::Error::other)?;
     let block_size = rustix::fs::fstatfs(root.as_fd())?.f_bsize as u64;
     let blocks = sectors * 512 / block_size;
-    // SAFETY: the opcode's argument is a pointer to a u64 block count, which the setter passes; the kernel only reads it.
-    unsafe {
-        rustix::ioctl::ioctl(root.as_fd(), rustix::ioctl::Setter::<{ EXT4_IOC_RESIZE_FS }, u64>::new(blocks))?;
-    }
-    Ok(())
+    ext4::resize(&root, blocks)
 }
 
 /// The sysfs file that tells the size, in 512-byte sectors, of the disk that `path` lies on.
@@ -142,12 +125,7 @@ fn block_device(path: &Path) -> io::Result<std::path::PathBuf> {
 
 /// Tells the disk about every free block.
 fn trim(data_root: &Path) -> io::Result<()> {
-    let root = std::fs::File::open(data_root)?;
-    let mut range = TrimRange { start: 0, len: u64::MAX, min_len: 0 };
-    // SAFETY: the opcode's argument is a pointer to a `struct fstrim_range`, whose layout `TrimRange` has.
-    unsafe {
-        rustix::ioctl::ioctl(root.as_fd(), rustix::ioctl::Updater::<{ FITRIM }, TrimRange>::new(&mut range))?;
-    }
-    tracing::info!(trimmed_bytes = range.len, "free blocks given back");
+    let trimmed_bytes = ext4::trim(&std::fs::File::open(data_root)?)?;
+    tracing::info!(trimmed_bytes, "free blocks given back");
     Ok(())
 }

@@ -119,7 +119,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         listening.push(Address::Unix(cubby_engine::host_files::OWN_SOCKET.into()).serve(api).await?);
         file_events::serve().context("serve file events")?;
         control::serve(engine.clone(), stop_sender)?;
-        give_back::keep(engine.clone());
+        give_back::keep(engine.clone(), data_root.clone());
         publish::forward::serve(engine.networks.clone()).context("serve port forwarding")?;
     } else {
         for address in &arguments.listen {

@@ -1,21 +1,27 @@
-//! Memory that nobody needs goes back to the host.
+//! Memory that nobody needs goes back to the host, and the disk that the filesystem's journal took.
 //!
 //! The balloon reports free pages by itself, in blocks of 2 MiB; what it cannot see are caches, and free pages scattered
 //! between used ones. A task looks every two seconds (a few lines of procfs):
 //!
 //! ```text
-//!  no container runs, disk quiet for two looks  ──▶ caches dropped, memory compacted, the engine's heap trimmed
+//!  no container runs, disk quiet for two looks  ──▶ journal emptied, caches dropped, memory compacted, the
+//!                                                   engine's heap trimmed
 //!  containers run, disk quiet for half a minute ──▶ an eighth of the caches reclaimed, coldest first, unless somebody
 //!                                                   already waits for memory (pressure stall information)
 //! ```
 //!
 //! Dropped caches cost a later reader a trip to the host, whose own page cache has the data disk's file.
 
-use std::{fs, io, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use cubby_engine::Engine;
 
-use crate::figures::kib_field;
+use crate::{ext4, figures::kib_field};
 
 const EVERY: Duration = Duration::from_secs(2);
 /// Reads and writes per look below this are housekeeping: journal commits, log lines.
@@ -30,7 +36,7 @@ const IDLE_LOOKS: u32 = 2;
 const BUSY_LOOKS: u32 = 15;
 
 /// Starts the task.
-pub fn keep(engine: Arc<Engine>) {
+pub fn keep(engine: Arc<Engine>, data_root: PathBuf) {
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -43,7 +49,10 @@ pub fn keep(engine: Arc<Engine>) {
             };
             let done = match watch.decide(&look) {
                 Act::Nothing => continue,
-                Act::All => tokio::task::spawn_blocking(all).await,
+                Act::All => {
+                    let data_root = data_root.clone();
+                    tokio::task::spawn_blocking(move || all(&data_root)).await
+                }
                 Act::Some { bytes } => tokio::task::spawn_blocking(move || some(bytes)).await,
             };
             if let Ok(Err(error)) = done {
@@ -54,9 +63,13 @@ pub fn keep(engine: Arc<Engine>) {
 }
 
 /// Everything that nobody needs, now. Blocking.
-pub fn all() -> io::Result<()> {
+pub fn all(data_root: &Path) -> io::Result<()> {
     // What is dirty cannot be dropped.
     rustix::fs::sync();
+    if let Err(err) = ext4::empty_journal(&fs::File::open(data_root)?) {
+        // A machine without a disk has no journal.
+        tracing::debug!(%err, "the journal keeps its place on the host");
+    }
     fs::write("/proc/sys/vm/drop_caches", "3")?;
     trim_heap();
     fs::write("/proc/sys/vm/compact_memory", "1")

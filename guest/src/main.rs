@@ -4,6 +4,7 @@ mod clean;
 mod control;
 mod durable;
 mod engine;
+mod ext4;
 mod figures;
 mod file_events;
 mod give_back;

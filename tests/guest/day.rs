@@ -14,6 +14,8 @@ use serde_json::json;
 use crate::footprint::{self, allocated, comes_down, disk_of, settled};
 
 const MIB: u64 = 1 << 20;
+/// Tables of the filesystem that are written when a part of the disk is used for the first time.
+const TABLES: u64 = 4 * MIB;
 /// Where the guest sees this computer's loopback. Source: QEMU's user network.
 const HOST: &str = "10.0.2.2";
 
@@ -23,8 +25,7 @@ fn a_day_of_use_leaves_a_fresh_machine() {
     let held = || footprint::held(&day.machine);
     let disk = disk_of(&day.machine);
     let on_disk = || allocated(&disk);
-    // The first round is the machine's first use: it fills what stays, such as the filesystem's own tables and QEMU's
-    // buffer of translated code.
+    // The first round is the machine's first use: it fills what stays, such as QEMU's buffer of translated code.
     day.round(0);
     day.tidy_up();
     let (fresh_held, fresh_disk) = (settled(held), settled(on_disk));
@@ -42,7 +43,7 @@ fn a_day_of_use_leaves_a_fresh_machine() {
     }
     day.tidy_up();
     comes_down("memory", held, fresh_held + fresh_held / 10);
-    comes_down("disk", on_disk, fresh_disk + fresh_disk / 10);
+    comes_down("disk", on_disk, fresh_disk + fresh_disk / 10 + TABLES);
     println!(
         "{round} rounds: memory {} MiB fresh, {} at most, {} after; disk {} MiB fresh, {} at most, {} after",
         fresh_held / MIB,
@@ -71,7 +72,7 @@ impl Day {
         let settings = json!({ "insecure-registries": [format!("{HOST}:{}", registry.port)] }).to_string();
         let reply = cubby_harness::request(&machine.socket(), "PUT", "/cubby/registries", settings.as_bytes());
         let reply = reply.expect("the engine answers");
-        assert_eq!(reply.status, 204, "{reply:?}");
+        assert_eq!(reply.status, 200, "{}", reply.message());
         Self { machine, docker, registry, seed: number("CUBBY_DAY_SEED", 1) }
     }
 

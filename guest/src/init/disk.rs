@@ -12,6 +12,7 @@ use cubby_wire::DATA_FORMAT;
 use rustix::mount::{MountFlags, mount as sys_mount};
 
 use super::cmdline::Cmdline;
+use crate::ext4;
 
 /// Volume name of every data filesystem. `cargo xtask image` writes the same into the template.
 pub const LABEL: &[u8] = b"cubby-data";
@@ -157,16 +158,7 @@ fn grow(mount_point: &Path, size_bytes: u64) -> io::Result<()> {
     let figures = rustix::fs::statvfs(mount_point)?;
     let blocks = size_bytes / figures.f_bsize;
     let root = File::open(mount_point)?;
-    ext4_resize(&root, blocks)
-}
-
-/// `EXT4_IOC_RESIZE_FS`. Source: include/uapi/linux/ext4.h.
-fn ext4_resize(root: &File, blocks: u64) -> io::Result<()> {
-    const OPCODE: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<u64>(b'f', 16);
-    // SAFETY: the opcode is EXT4_IOC_RESIZE_FS, _IOW('f', 16, __u64): the kernel reads exactly one u64 through the pointer,
-    // which `Setter` keeps alive for the call; a file of another filesystem answers ENOTTY.
-    let result = unsafe { rustix::ioctl::ioctl(root, rustix::ioctl::Setter::<OPCODE, u64>::new(blocks)) };
-    result.map_err(Into::into)
+    ext4::resize(&root, blocks)
 }
 
 #[cfg(test)]
