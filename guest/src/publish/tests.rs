@@ -285,7 +285,8 @@ async fn much_at_once_arrives_whole_both_ways_and_so_does_its_end() {
     let back = tokio::spawn(async move { to_client.write_all(&echoed).await.unwrap() });
     let (mut there, mut here) = (Vec::new(), Vec::new());
     let (read, answered) = tokio::join!(from_client.read_to_end(&mut there), from_server.read_to_end(&mut here));
-    (read.unwrap(), answered.unwrap());
+    read.unwrap();
+    answered.unwrap();
     writer.await.unwrap();
     back.await.unwrap();
     assert!(there == content && here == content, "{} there, {} here", there.len(), here.len());
