@@ -4,6 +4,9 @@
 const SEQUENCES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])/g;
 // eslint-disable-next-line no-control-regex
 const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+/** Most lines have nothing of the kind. */
+// eslint-disable-next-line no-control-regex
+const ANY = /[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
 const TAB = 8;
 
 export interface Segment {
@@ -16,9 +19,7 @@ export interface Segment {
 
 /** The text alone, tabs expanded. What a progress bar overwrote by carriage returns is left out. */
 export function clean(raw: string): string {
-  // Most lines have nothing to clean.
-  // eslint-disable-next-line no-control-regex
-  if (!/[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]/.test(raw)) return raw;
+  if (!ANY.test(raw)) return raw;
   return segments(raw).map((segment) => segment.text).join("");
 }
 
@@ -44,6 +45,7 @@ function isWide(code: number): boolean {
 
 /** Coloured pieces; their texts joined are `clean(raw)`. */
 export function segments(raw: string): Segment[] {
+  if (!ANY.test(raw)) return raw ? [{ text: raw }] : [];
   const visible = afterLastReturn(raw);
   const out: Segment[] = [];
   let style: Omit<Segment, "text"> = {};

@@ -43,6 +43,17 @@ describe("LogBuffer", () => {
     expect(buffer.matches).toEqual([]);
   });
 
+  it("finds every line once, in full blocks as in the last one, whatever folding does to its length", () => {
+    const buffer = new LogBuffer();
+    const texts = Array.from({ length: 2 * BLOCK + 7 }, (_, at) => (at % 5 ? `line ${at}` : `İİ Needle and needle, line ${at}`));
+    buffer.append(texts.map((text) => line(text)));
+    for (const query of ["NEEDLE", "line 2051", "i̇i̇ n", "none of them"]) {
+      buffer.search(query);
+      const expected = texts.flatMap((text, at) => (text.toLowerCase().includes(query.toLowerCase()) ? [at] : []));
+      expect(buffer.matches).toEqual(expected);
+    }
+  });
+
   it("forgets matches in dropped lines", () => {
     const buffer = new LogBuffer(BLOCK);
     buffer.search("line");
