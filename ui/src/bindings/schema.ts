@@ -52,7 +52,7 @@ export type ClientMessage = { "type": "call", id: number, command: Command, } | 
  * A command's doc comment names its [`Reply`] variant. Long work (a stop, a start) answers when it is done; the UI shows
  * progress from the events meanwhile.
  */
-export type Command = { "type": "snapshot" } | { "type": "machine_start" } | { "type": "machine_stop" } | { "type": "machine_restart" } | { "type": "demo_run" } | { "type": "container_run", run: RunContainer, } | { "type": "container_recipe", id: string, } | { "type": "container_start", id: string, } | { "type": "container_stop", id: string, } | { "type": "container_restart", id: string, } | { "type": "container_kill", id: string, } | { "type": "container_pause", id: string, } | { "type": "container_unpause", id: string, } | { "type": "container_removal", id: string, } | { "type": "container_remove", id: string, volumes: boolean, } | { "type": "container_bin", id: string, volumes: boolean, } | { "type": "container_restore", id: string, } | { "type": "bin_empty" } | { "type": "container_files", id: string, path: string, } | { "type": "container_file_read", id: string, path: string, } | { "type": "container_file_write", id: string, path: string, text: string, } | { "type": "container_file_save", id: string, path: string, } | { "type": "container_file_put", id: string, directory: string, name: string, upload: number, part: string, last: boolean, } | { "type": "container_logs_save", id: string, } | { "type": "container_inspect", id: string, } | { "type": "image_remove", id: string, force: boolean, } | { "type": "image", command: ImageCommand, } | { "type": "registry", command: RegistryCommand, } | { "type": "volume", command: VolumeCommand, } | { "type": "network", command: NetworkCommand, } | { "type": "job", command: JobCommand, } | { "type": "engine", command: EngineCommand, } | { "type": "upkeep", command: UpkeepCommand, } | { "type": "file_part", ticket: string, part: string, } | { "type": "url_open", url: string, } | { "type": "console_log_open" } | { "type": "console_log_tail", lines: number, } | { "type": "context_status" } | { "type": "context_create" };
+export type Command = { "type": "snapshot" } | { "type": "machine_start" } | { "type": "machine_stop" } | { "type": "machine_restart" } | { "type": "demo_run" } | { "type": "container_run", run: RunContainer, } | { "type": "container_recipe", id: string, } | { "type": "container_start", id: string, } | { "type": "container_stop", id: string, } | { "type": "container_restart", id: string, } | { "type": "container_kill", id: string, } | { "type": "container_pause", id: string, } | { "type": "container_unpause", id: string, } | { "type": "container_removal", id: string, } | { "type": "container_remove", id: string, volumes: boolean, } | { "type": "container_bin", id: string, volumes: boolean, } | { "type": "container_restore", id: string, } | { "type": "bin_empty" } | { "type": "container_files", id: string, path: string, } | { "type": "container_file_read", id: string, path: string, } | { "type": "container_file_write", id: string, path: string, text: string, } | { "type": "container_file_save", id: string, path: string, to: string | null, } | { "type": "container_file_put", id: string, directory: string, name: string, upload: number, part: string, last: boolean, } | { "type": "container_logs_save", id: string, to: string | null, } | { "type": "container_inspect", id: string, } | { "type": "image_remove", id: string, force: boolean, } | { "type": "image", command: ImageCommand, } | { "type": "registry", command: RegistryCommand, } | { "type": "reach", command: ReachCommand, } | { "type": "volume", command: VolumeCommand, } | { "type": "network", command: NetworkCommand, } | { "type": "job", command: JobCommand, } | { "type": "engine", command: EngineCommand, } | { "type": "upkeep", command: UpkeepCommand, } | { "type": "file_part", ticket: string, part: string, } | { "type": "url_open", url: string, } | { "type": "console_log_open" } | { "type": "console_log_tail", lines: number, } | { "type": "context_status" } | { "type": "context_create" };
 
 export type Container = { id: string, 
 /**
@@ -109,6 +109,8 @@ exists: boolean,
  */
 current: boolean, };
 
+export type DiskKind = "machine" | "computer";
+
 /**
  * → `engines`, all of them
  */
@@ -120,7 +122,7 @@ export type EngineEntry = {
  */
 name: string, 
 /**
- * `unix:///path` or `tcp://host:port`
+ * `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/path/to/docker.sock]`
  */
 address: string, tls: EngineTls | null, };
 
@@ -226,6 +228,11 @@ export type FileSource = { "type": "path", path: string, } | { "type": "upload",
  */
 export type FileTarget = { "type": "path", path: string, } | { "type": "downloads", name: string, };
 
+/**
+ * A guest image: its version, and the beginning of its id, as builds of one version differ.
+ */
+export type GuestVersion = { version: string, id: string, };
+
 export type Health = "starting" | "healthy" | "unhealthy";
 
 export type Held = { memory_bytes: number, disk_bytes: number, };
@@ -233,7 +240,7 @@ export type Held = { memory_bytes: number, disk_bytes: number, };
 /**
  * To the UI.
  */
-export type HostMessage = { "type": "reply", id: number, reply: Reply, } | { "type": "error", id: number, error: AppError, } | { "type": "snapshot", snapshot: Snapshot, } | { "type": "changes", changes: Array<Change>, } | { "type": "stream", stream: number, item: StreamItem, weight: number, };
+export type HostMessage = { "type": "reply", id: number, reply: Reply, } | { "type": "error", id: number, error: AppError, } | { "type": "snapshot", snapshot: Snapshot, } | { "type": "changes", changes: Array<Change>, } | { "type": "go", place: string, } | { "type": "stream", stream: number, item: StreamItem, weight: number, };
 
 export type Image = { 
 /**
@@ -259,9 +266,13 @@ used_by: Array<string>,
 /**
  * Ports that the image says it listens on (`EXPOSE`).
  */
-exposed: Array<number>, architecture: string | null, };
+exposed: Array<number>, architecture: string | null, 
+/**
+ * It is in the bin; its names are those it had.
+ */
+binned: Kept | null, };
 
-export type ImageCommand = { "type": "pull", name: string, } | { "type": "push", name: string, } | { "type": "tag", id: string, name: string, } | { "type": "untag", name: string, } | { "type": "prune_preview", all: boolean, } | { "type": "prune", all: boolean, } | { "type": "save", names: Array<string>, to: FileTarget, } | { "type": "load", from: FileSource, } | { "type": "layers", id: string, } | { "type": "search", term: string, };
+export type ImageCommand = { "type": "pull", name: string, } | { "type": "push", name: string, } | { "type": "tag", id: string, name: string, } | { "type": "untag", name: string, } | { "type": "bin", id: string, } | { "type": "restore", id: string, } | { "type": "empty_bin" } | { "type": "prune_preview", all: boolean, } | { "type": "prune", all: boolean, } | { "type": "save", names: Array<string>, to: FileTarget, } | { "type": "load", from: FileSource, } | { "type": "layers", id: string, } | { "type": "search", term: string, };
 
 export type ImageFound = { name: string, description: string, official: boolean, stars: number, };
 
@@ -311,7 +322,7 @@ error: AppError | null, started_unix_ms: number, finished_unix_ms: number | null
  */
 export type JobCommand = { "type": "cancel", id: number, } | { "type": "dismiss", id: number, };
 
-export type JobKind = "pull" | "push" | "save" | "load";
+export type JobKind = "pull" | "push" | "save" | "load" | "export" | "import";
 
 export type JobState = "running" | "done" | "failed" | "cancelled";
 
@@ -323,6 +334,11 @@ export type JobStep = {
  * Short id of the layer.
  */
 id: string, state: StepState, current_bytes: number, total_bytes: number | null, };
+
+/**
+ * When something went into the bin, and when it is removed for good unless the bin is full before.
+ */
+export type Kept = { at_unix_ms: number, until_unix_ms: number, };
 
 export type LayerFile = { path: string, size_bytes: number, 
 /**
@@ -480,7 +496,7 @@ export type NetworkReply = { "type": "done" } | { "type": "prune_preview", previ
 
 export type News = { id: number, at_unix_ms: number, what: NewsKind, };
 
-export type NewsKind = { "type": "container_died", container: string, name: string, reason: StopReason, } | { "type": "container_unhealthy", container: string, name: string, } | { "type": "machine_restarted" } | { "type": "machine_failed", title: string, } | { "type": "job_done", job: JobKind, subject: string, } | { "type": "job_failed", job: JobKind, subject: string, detail: string, };
+export type NewsKind = { "type": "container_died", container: string, name: string, reason: StopReason, } | { "type": "container_unhealthy", container: string, name: string, } | { "type": "machine_restarted" } | { "type": "machine_failed", title: string, } | { "type": "disk_nearly_full", disk: DiskKind, free_bytes: number, total_bytes: number, } | { "type": "job_done", job: JobKind, subject: string, } | { "type": "job_failed", job: JobKind, subject: string, detail: string, };
 
 export type OpenLogs = { container: string, 
 /**
@@ -552,6 +568,28 @@ export type PrunePreview = { items: Array<PruneItem>,
 bytes: number, };
 
 /**
+ * What is set; empty: nothing. A proxy's password is never given out: `xxxxx:xxxxx@` stands in its place.
+ */
+export type Reach = { http_proxy: string, https_proxy: string, 
+/**
+ * Hosts, domains and networks without proxy, separated by commas.
+ */
+no_proxy: string, 
+/**
+ * Of Docker Hub, tried in order.
+ */
+mirrors: Array<string>, 
+/**
+ * Registries that are spoken to without TLS, or with a certificate that nobody vouches for.
+ */
+insecure: Array<string>, };
+
+/**
+ * → `reach`
+ */
+export type ReachCommand = { "type": "show" } | { "type": "set", reach: Reach, } | { "type": "trust", host: string, from: FileSource, } | { "type": "distrust", host: string, };
+
+/**
  * → `logins`, all of them
  */
 export type RegistryCommand = { "type": "list" } | { "type": "login", registry: string, user: string, secret: Secret, } | { "type": "logout", registry: string, };
@@ -590,7 +628,7 @@ folders_kept: Array<string>,
  */
 image: string, };
 
-export type Reply = { "type": "done" } | { "type": "snapshot", snapshot: Snapshot, } | { "type": "container", container: ContainerRef, } | { "type": "removal", removal: Removal, } | { "type": "image_removed", removed: ImageRemoved, } | { "type": "text", text: string, } | { "type": "recipe", run: RunContainer, } | { "type": "files", listing: FileListing, } | { "type": "file", file: FileContent, } | { "type": "context", context: ContextStatus, } | { "type": "image", reply: ImageReply, } | { "type": "logins", logins: Array<Login>, } | { "type": "volume", reply: VolumeReply, } | { "type": "network", reply: NetworkReply, } | { "type": "engines", engines: Engines, } | { "type": "upkeep", reply: UpkeepReply, };
+export type Reply = { "type": "done" } | { "type": "snapshot", snapshot: Snapshot, } | { "type": "container", container: ContainerRef, } | { "type": "removal", removal: Removal, } | { "type": "image_removed", removed: ImageRemoved, } | { "type": "text", text: string, } | { "type": "recipe", run: RunContainer, } | { "type": "files", listing: FileListing, } | { "type": "file", file: FileContent, } | { "type": "context", context: ContextStatus, } | { "type": "image", reply: ImageReply, } | { "type": "logins", logins: Array<Login>, } | { "type": "reach", reach: Reach, trusted: Array<string>, } | { "type": "volume", reply: VolumeReply, } | { "type": "network", reply: NetworkReply, } | { "type": "engines", engines: Engines, } | { "type": "upkeep", reply: UpkeepReply, };
 
 /**
  * Create and start. Absent and empty fields take the image's own settings.
@@ -647,6 +685,10 @@ health_command: string | null, };
 
 export type Secret = string;
 
+export type ShellCommand = { "type": "painted", first_paint_unix_ms: number, interactive_unix_ms: number, } | { "type": "pick_file", extensions: Array<string>, } | { "type": "pick_target", name: string, } | { "type": "pick_folder" } | { "type": "set_words", words: { [key in string]: string }, } | { "type": "set_notifies", on: boolean, } | { "type": "at_login" } | { "type": "set_at_login", on: boolean, };
+
+export type ShellReply = { "type": "done" } | { "type": "path", path: string | null, } | { "type": "at_login", on: boolean | null, };
+
 /**
  * Everything the UI shows, at one revision.
  */
@@ -695,9 +737,9 @@ export type StreamItem = { "type": "logs", chunk: LogChunk, } | { "type": "figur
  */
 export type TerminalInput = { "type": "text", text: string, } | { "type": "resize", columns: number, rows: number, };
 
-export type UpkeepCommand = { "type": "settings" } | { "type": "set_limits", limits: Limits, } | { "type": "set_shared_folders", folders: Array<string> | null, } | { "type": "set_autostart", on: boolean, } | { "type": "examine" } | { "type": "usage" } | { "type": "give_back" } | { "type": "support_bundle", to: FileTarget, };
+export type UpkeepCommand = { "type": "settings" } | { "type": "set_limits", limits: Limits, } | { "type": "set_shared_folders", folders: Array<string> | null, } | { "type": "set_autostart", on: boolean, } | { "type": "examine" } | { "type": "usage" } | { "type": "give_back" } | { "type": "support_bundle", to: FileTarget, } | { "type": "export", to: FileTarget, } | { "type": "import", from: FileSource, } | { "type": "reset" } | { "type": "versions" };
 
-export type UpkeepReply = { "type": "settings", settings: MachineSettings, } | { "type": "checks", checks: Array<Check>, } | { "type": "usage", usage: Usage, } | { "type": "gave_back", before: Held, after: Held, } | { "type": "saved", place: string, };
+export type UpkeepReply = { "type": "settings", settings: MachineSettings, } | { "type": "checks", checks: Array<Check>, } | { "type": "usage", usage: Usage, } | { "type": "gave_back", before: Held, after: Held, } | { "type": "saved", place: string, } | { "type": "done" } | { "type": "job", id: number, } | { "type": "versions", versions: Versions, };
 
 export type Usage = { 
 /**
@@ -716,13 +758,46 @@ export type UsageItem = { kind: UsageKind, id: string, name: string, bytes: numb
 
 export type UsageKind = "image" | "container" | "volume" | "build_cache";
 
+/**
+ * What is here, and what happened to the last upgrade. Nothing of it comes from the network.
+ */
+export type Versions = { app: string, 
+/**
+ * Of the background process; another one than the app's until it is started anew.
+ */
+daemon: string | null, 
+/**
+ * That came with this installation.
+ */
+installed: GuestVersion | null, 
+/**
+ * The last one that worked here; it boots when the installed one fails.
+ */
+good: GuestVersion | null, 
+/**
+ * The installed one has been booted and has not yet proved itself.
+ */
+on_trial: boolean, 
+/**
+ * The one that failed its trial, and why.
+ */
+taken_back: GuestVersion | null, taken_back_why: string, data_format: number, 
+/**
+ * Markdown.
+ */
+changelog: string, };
+
 export type Volume = { name: string, driver: string, created_unix_ms: number, 
 /**
  * Made without a name of its own.
  */
-anonymous: boolean, compose_project: string | null, labels: Array<[string, string]>, };
+anonymous: boolean, compose_project: string | null, labels: Array<[string, string]>, 
+/**
+ * It is in the bin, under its own name.
+ */
+binned: Kept | null, };
 
-export type VolumeCommand = { "type": "create", name: string, labels: Array<[string, string]>, } | { "type": "remove", name: string, } | { "type": "sizes" } | { "type": "prune_preview", all: boolean, } | { "type": "prune", all: boolean, } | { "type": "files", name: string, path: string, } | { "type": "read", name: string, path: string, } | { "type": "save", name: string, path: string, };
+export type VolumeCommand = { "type": "create", name: string, labels: Array<[string, string]>, } | { "type": "remove", name: string, } | { "type": "bin", name: string, } | { "type": "restore", name: string, } | { "type": "empty_bin" } | { "type": "sizes" } | { "type": "prune_preview", all: boolean, } | { "type": "prune", all: boolean, } | { "type": "files", name: string, path: string, } | { "type": "read", name: string, path: string, } | { "type": "save", name: string, path: string, to: string | null, };
 
 export type VolumeReply = { "type": "done" } | { "type": "volume", volume: Volume, } | { "type": "sizes", sizes: Array<VolumeSize>, } | { "type": "prune_preview", preview: PrunePreview, } | { "type": "pruned", bytes: number, } | { "type": "files", listing: FileListing, } | { "type": "file", file: FileContent, } | { "type": "saved", place: string, };
 

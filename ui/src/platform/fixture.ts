@@ -36,7 +36,7 @@ const port = (host: number, inside: number) => [
 ];
 
 const image = (seed: number, tag: string, size: number, used: number[], exposed: number[] = []): Image => ({
-  id: `sha256:${id(seed)}`, tags: tag ? [tag] : [], size_bytes: size, shared_bytes: size > 50_000_000 ? 48_000_000 : 0, created_unix_ms: NOW - seed * 3_600_000, used_by: used.map(id), exposed, architecture: "amd64",
+  id: `sha256:${id(seed)}`, tags: tag ? [tag] : [], size_bytes: size, shared_bytes: size > 50_000_000 ? 48_000_000 : 0, created_unix_ms: NOW - seed * 3_600_000, used_by: used.map(id), exposed, architecture: "amd64", binned: null,
 });
 
 function livedIn(): Container[] {
@@ -54,7 +54,7 @@ function livedIn(): Container[] {
 
 const IMAGES = [image(1000, "cubby/hello:1", 1_460_000, [1, 2], [80]), image(1001, "postgres:17", 438_000_000, [3, 6], [5432]), image(1002, "shop-web", 187_000_000, [4], [3000]), image(1003, "notes:latest", 92_000_000, [5, 7]), image(1004, "", 12_000_000, [])];
 
-const VOLUMES: Volume[] = ["shop_data", "notes_data", id(77)].map((name, at) => ({ name, driver: "local", created_unix_ms: NOW - at * 86_400_000, anonymous: name.length === 64, compose_project: name.startsWith("shop") ? "shop" : null, labels: [] }));
+const VOLUMES: Volume[] = ["shop_data", "notes_data", id(77)].map((name, at) => ({ name, driver: "local", created_unix_ms: NOW - at * 86_400_000, anonymous: name.length === 64, compose_project: name.startsWith("shop") ? "shop" : null, labels: [], binned: null }));
 
 const member = (seed: number, name: string, address: string) => ({ id: id(seed), name, address });
 const network = (name: string, subnet: string, members: Network["members"], over: Partial<Network> = {}): Network => ({ id: name.repeat(6), name, driver: "bridge", internal: false, ipv6: false, subnets: [subnet], gateways: [], created_unix_ms: NOW, compose_project: null, builtin: false, members, ...over });
@@ -82,6 +82,7 @@ export class FixturePlatform implements Platform {
   painted(): void {}
 
   readonly desktop = undefined;
+  readonly notifications = undefined;
   readonly pickFile = pickInBrowser;
 
   pickTarget(): Promise<null> {
@@ -198,6 +199,8 @@ export class FixturePlatform implements Platform {
       return;
     }
     else if (command.type === "registry") reply = { type: "logins", logins: [{ registry: "ghcr.io", user: "ada", store: { type: "helper", name: "secretservice" } }] };
+    else if (command.type === "reach") reply = { type: "reach", reach: { http_proxy: "", https_proxy: "http://proxy.example:3128", no_proxy: "localhost, .corp.example", mirrors: [], insecure: ["registry.local:5000"] }, trusted: ["registry.corp.example"] };
+    else if (command.type === "upkeep" && command.command.type === "versions") reply = { type: "upkeep", reply: { type: "versions", versions: { app: "0.1.0", daemon: "0.1.0", installed: { version: "0.1.0", id: "3f1c0a9be2d4" }, good: { version: "0.1.0", id: "3f1c0a9be2d4" }, on_trial: false, taken_back: null, taken_back_why: "", data_format: 1, changelog: "# Changelog\n\n- First light" } } };
     else if (command.type === "volume" && command.command.type === "sizes") reply = { type: "volume", reply: { type: "sizes", sizes: VOLUMES.map((volume, at) => ({ name: volume.name, bytes: 10 ** (6 + at) })) } };
     else if (command.type === "image" && command.command.type === "layers") reply = { type: "image", reply: { type: "layers", layers: ["ADD rootfs.tar /", "RUN apt-get update && apt-get install -y nginx", "CMD [\"nginx\"]"].map((made, at) => ({ id: null, command: made, size_bytes: at === 2 ? 0 : 48_000_000 / (at + 1), created_unix_ms: NOW, comment: "", files: [], files_total: 0 })) } };
     else if (command.type === "upkeep" && command.command.type === "settings") reply = { type: "upkeep", reply: { type: "settings", settings: { limits: { cpus: null, memory_mib: null, disk_gib: null }, usual: { cpus: 4, memory_mib: 4096, disk_gib: 64 }, host_cpus: 8, host_memory_mib: 16_384, shared_folders: ["/home/ada"], autostart: true } } };

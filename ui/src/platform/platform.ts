@@ -18,6 +18,18 @@ export interface Desktop {
   setWords(words: Record<string, string>): Promise<void>;
   /** Tells the desktop what happens while the window is away, or not. */
   setNotifies(on: boolean): Promise<void>;
+  /** Whether the app starts, without its window, when the user logs in; undefined: this system has no way that is known. */
+  atLogin(): Promise<boolean | undefined>;
+  setAtLogin(on: boolean): Promise<boolean | undefined>;
+}
+
+/** The desktop's notifications, where the page itself has to give them. */
+export interface Notifications {
+  readonly allowed: boolean;
+  /** Asks the user, once: a browser remembers the answer. */
+  ask(): Promise<boolean>;
+  /** A click on it leads to `place`. */
+  show(title: string, text: string, place: string): void;
 }
 
 export interface Platform {
@@ -34,6 +46,7 @@ export interface Platform {
   /** A path to write to; null where the platform cannot ask; undefined when none was chosen. */
   pickTarget(name: string): Promise<string | null | undefined>;
   readonly desktop: Desktop | undefined;
+  readonly notifications: Notifications | undefined;
 }
 
 /** A browser's own way to ask for a file. */

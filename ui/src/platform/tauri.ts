@@ -1,8 +1,22 @@
-// The desktop app: two commands and one channel.
+// The desktop app: two commands and one channel for the host, one command for what belongs to a desktop.
 
 import { Channel, invoke } from "@tauri-apps/api/core";
-import type { ClientMessage, HostMessage } from "../bindings/schema";
-import { pickInBrowser, retryAfter, splitBinary, type Listener, type Platform } from "./platform";
+import type { ClientMessage, HostMessage, ShellCommand, ShellReply } from "../bindings/schema";
+import { retryAfter, splitBinary, type Desktop, type Listener, type Platform } from "./platform";
+
+async function shell<T extends ShellReply["type"]>(expected: T, command: ShellCommand): Promise<Extract<ShellReply, { type: T }>> {
+  const reply = await invoke<ShellReply>("shell", { command });
+  if (reply.type !== expected) throw new Error(`${command.type} was answered by ${reply.type}`);
+  return reply as Extract<ShellReply, { type: T }>;
+}
+
+async function path(command: ShellCommand): Promise<string | undefined> {
+  return (await shell("path", command)).path ?? undefined;
+}
+
+async function atLogin(command: ShellCommand): Promise<boolean | undefined> {
+  return (await shell("at_login", command)).on ?? undefined;
+}
 
 export class TauriPlatform implements Platform {
   readonly opensLinks = false;
@@ -37,16 +51,27 @@ export class TauriPlatform implements Platform {
   painted(): void {
     const paint = performance.getEntriesByName("first-contentful-paint")[0];
     const at = performance.timeOrigin + (paint?.startTime ?? performance.now());
-    void invoke("painted", { firstPaintUnixMs: at, interactiveUnixMs: performance.timeOrigin + performance.now() });
+    void shell("done", { type: "painted", first_paint_unix_ms: at, interactive_unix_ms: performance.timeOrigin + performance.now() });
   }
 
-  readonly desktop = undefined;
-  /** WebKit asks with the system's own dialog. */
-  readonly pickFile = pickInBrowser;
-
-  pickTarget(): Promise<null> {
-    return Promise.resolve(null);
+  pickFile(accept: string): Promise<string | undefined> {
+    return path({ type: "pick_file", extensions: accept.split(",").map((end) => end.replace(/^\./, "")) });
   }
+
+  pickTarget(name: string): Promise<string | undefined> {
+    return path({ type: "pick_target", name });
+  }
+
+  readonly desktop: Desktop = {
+    pickFolder: () => path({ type: "pick_folder" }),
+    setWords: async (words) => void (await shell("done", { type: "set_words", words })),
+    setNotifies: async (on) => void (await shell("done", { type: "set_notifies", on })),
+    atLogin: () => atLogin({ type: "at_login" }),
+    setAtLogin: (on) => atLogin({ type: "set_at_login", on }),
+  };
+
+  /** The shell gives them: it is there when no page is. */
+  readonly notifications = undefined;
 
   /** One invocation at a time: separate ones may overtake each other, and keys must not. */
   private async flush(): Promise<void> {

@@ -1,7 +1,7 @@
 // A plain browser against the dev server: one WebSocket.
 
 import type { ClientMessage, HostMessage } from "../bindings/schema";
-import { pickInBrowser, retryAfter, splitBinary, type Listener, type Platform } from "./platform";
+import { pickInBrowser, retryAfter, splitBinary, type Listener, type Notifications, type Platform } from "./platform";
 
 export class WebPlatform implements Platform {
   readonly opensLinks = true;
@@ -45,4 +45,21 @@ export class WebPlatform implements Platform {
   pickTarget(): Promise<null> {
     return Promise.resolve(null);
   }
+
+  readonly notifications: Notifications | undefined = "Notification" in window ? browserNotifications : undefined;
 }
+
+const browserNotifications: Notifications = {
+  get allowed() {
+    return Notification.permission === "granted";
+  },
+  ask: async () => (await Notification.requestPermission()) === "granted",
+  show(title, text, place) {
+    const shown = new Notification(title, { body: text });
+    shown.onclick = () => {
+      window.focus();
+      location.hash = place;
+      shown.close();
+    };
+  },
+};

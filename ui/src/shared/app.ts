@@ -29,7 +29,11 @@ export function start(on: Platform): void {
     activity.add(news);
     const line = told(news);
     notices.say(`${line.title} ${line.text}`);
-    if (news.what.type === "container_died" || news.what.type === "machine_failed") notices.error({ code: "failed", title: line.title, detail: line.text, remedy: null });
+    if (document.hidden && preferences.notify && platform.notifications?.allowed) platform.notifications.show(line.title, line.text, line.href);
+    if (news.what.type === "container_died" || news.what.type === "machine_failed" || news.what.type === "disk_nearly_full") notices.error({ code: "failed", title: line.title, detail: line.text, remedy: null });
+  };
+  world.onGo = (place) => {
+    if (place.startsWith("#/")) location.hash = place;
   };
   world.onJobEnd = (job) => activity.ended(job);
   tellShell();
@@ -43,7 +47,9 @@ export function start(on: Platform): void {
 
 const SHELL_WORDS: Key[] = [
   "tray.open", "tray.quit", "tray.start", "tray.stop", "tray.off", "tray.starting", "tray.running", "tray.stopping", "tray.failed",
-  "news.died", "news.unhealthy", "news.restarted", "news.failed", "news.job_done", "news.job_failed",
+  "tray.details", "tray.door", "tray.restart", "tray.halt", "tray.more",
+  "news.died", "news.unhealthy", "news.restarted", "news.failed", "news.job_done", "news.job_failed", "news.disk", "news.disk.machine", "news.disk.computer",
+  "jobs.pull", "jobs.push", "jobs.save", "jobs.load", "jobs.export", "jobs.import",
 ];
 
 /** After every change of the language. */
@@ -70,9 +76,9 @@ export const api = {
   files: async (id: string, path: string) => (await client.call("files", { type: "container_files", id, path })).listing,
   readFile: async (id: string, path: string) => (await client.call("file", { type: "container_file_read", id, path })).file,
   writeFile: (id: string, path: string, text: string) => client.call("done", { type: "container_file_write", id, path, text }),
-  saveFile: async (id: string, path: string) => (await client.call("text", { type: "container_file_save", id, path })).text,
+  saveFile: async (id: string, path: string, to: string | null) => (await client.call("text", { type: "container_file_save", id, path, to })).text,
   putFile: (id: string, directory: string, name: string, upload: number, part: string, last: boolean) => client.call("done", { type: "container_file_put", id, directory, name, upload, part, last }),
-  saveLogs: async (id: string) => (await client.call("text", { type: "container_logs_save", id })).text,
+  saveLogs: async (id: string, to: string | null) => (await client.call("text", { type: "container_logs_save", id, to })).text,
   removal: async (id: string) => (await client.call("removal", { type: "container_removal", id })).removal,
   remove: (id: string, volumes: boolean) => client.call("done", { type: "container_remove", id, volumes }),
   inspect: async (id: string) => (await client.call("text", { type: "container_inspect", id })).text,

@@ -15,6 +15,7 @@ class FakePlatform implements Platform {
   }
   painted() {}
   readonly desktop = undefined;
+  readonly notifications = undefined;
   pickFile = () => Promise.resolve(undefined);
   pickTarget = () => Promise.resolve(undefined);
 }
@@ -24,7 +25,7 @@ const last = (platform: FakePlatform) => platform.sent.at(-1) as ClientMessage &
 describe("Client", () => {
   let platform: FakePlatform;
   let client: Client;
-  const watcher = { opened: vi.fn(), snapshot: vi.fn(), changes: vi.fn(), lost: vi.fn() } satisfies Watcher;
+  const watcher = { opened: vi.fn(), snapshot: vi.fn(), changes: vi.fn(), lost: vi.fn(), go: vi.fn() } satisfies Watcher;
 
   beforeEach(() => {
     platform = new FakePlatform();

@@ -29,6 +29,7 @@ export interface Watcher {
   snapshot(snapshot: Snapshot): void;
   changes(events: EventOf[]): void;
   lost(reason: string): void;
+  go(place: string): void;
 }
 
 export interface StreamListener {
@@ -65,7 +66,7 @@ export class Client implements Listener {
     this.platform.connect(this);
   }
 
-  /** Off while the window is hidden: the host then pushes nothing. */
+  /** Off while the window is hidden: the host then pushes news only. */
   watch(on: boolean): void {
     if (this.watching === on) return;
     this.watching = on;
@@ -111,7 +112,7 @@ export class Client implements Listener {
   opened(): void {
     this.connected = true;
     this.watcher.opened();
-    if (this.watching) this.platform.send({ type: "watch", on: true });
+    this.platform.send({ type: "watch", on: this.watching });
   }
 
   lost(reason: string): void {
@@ -136,6 +137,9 @@ export class Client implements Listener {
         break;
       case "changes":
         this.watcher.changes(message.changes.map((change) => change.event));
+        break;
+      case "go":
+        this.watcher.go(message.place);
         break;
       case "stream":
         this.item(message.stream, message.item, message.weight);

@@ -38,6 +38,11 @@ export async function pickTarget(name: string): Promise<FileTarget | undefined> 
   return picked === null ? { type: "downloads", name } : { type: "path", path: picked };
 }
 
+/** The same as a path alone; null: the downloads, under a name that the host finds. */
+export async function pickPath(name: string): Promise<string | null | undefined> {
+  return platform.pickTarget(name);
+}
+
 /** A folder of this computer; only the desktop can ask for one. */
 export const pickFolder = {
   get available(): boolean {

@@ -12,11 +12,15 @@ export class World implements Watcher {
   machine = $state.raw<MachineState | null>(null);
   /** Newest first. A change replaces the array and the row, never a row's insides. */
   private rows = $state.raw<readonly Container[]>([]);
-  containers: readonly Container[] = $derived(this.rows.some((row) => row.binned) ? this.rows.filter((row) => !row.binned) : this.rows);
+  containers: readonly Container[] = $derived(without(this.rows));
   /** Removed, and not yet for good. */
   bin: readonly Container[] = $derived(this.rows.filter((row) => row.binned));
-  images = $state.raw<readonly Image[]>([]);
-  volumes = $state.raw<readonly Volume[]>([]);
+  private allImages = $state.raw<readonly Image[]>([]);
+  images: readonly Image[] = $derived(without(this.allImages));
+  imageBin: readonly Image[] = $derived(this.allImages.filter((image) => image.binned));
+  private allVolumes = $state.raw<readonly Volume[]>([]);
+  volumes: readonly Volume[] = $derived(without(this.allVolumes));
+  volumeBin: readonly Volume[] = $derived(this.allVolumes.filter((volume) => volume.binned));
   networks = $state.raw<readonly Network[]>([]);
   /** Oldest first. */
   jobs = $state.raw<readonly Job[]>([]);
@@ -27,6 +31,9 @@ export class World implements Watcher {
 
   onJobEnd: ((job: Job) => void) | undefined;
   onNews: ((news: News) => void) | undefined;
+
+  /** The user chose a place outside the page. */
+  onGo: ((place: string) => void) | undefined;
 
   onSnapshot: ((snapshot: Snapshot) => void) | undefined;
 
@@ -39,11 +46,15 @@ export class World implements Watcher {
     this.lostReason = reason;
   }
 
+  go(place: string): void {
+    this.onGo?.(place);
+  }
+
   snapshot(snapshot: Snapshot): void {
     this.machine = snapshot.machine;
     this.rows = newestFirst(snapshot.containers);
-    this.images = snapshot.images;
-    this.volumes = snapshot.volumes;
+    this.allImages = snapshot.images;
+    this.allVolumes = snapshot.volumes;
     this.networks = snapshot.networks;
     this.jobs = snapshot.jobs;
     this.engines = snapshot.engines;
@@ -60,10 +71,10 @@ export class World implements Watcher {
           this.machine = event.machine;
           break;
         case "images":
-          this.images = event.images;
+          this.allImages = event.images;
           break;
         case "volumes":
-          this.volumes = event.volumes;
+          this.allVolumes = event.volumes;
           break;
         case "networks":
           this.networks = event.networks;
@@ -118,6 +129,11 @@ export class World implements Watcher {
     const [gone] = rows.splice(at, 1);
     this.onState?.(gone, undefined);
   }
+}
+
+/** Those that are not in the bin; the same array when none is. */
+function without<T extends { binned: object | null }>(rows: readonly T[]): readonly T[] {
+  return rows.some((row) => row.binned) ? rows.filter((row) => !row.binned) : rows;
 }
 
 function newestFirst(containers: readonly Container[]): Container[] {

@@ -34,6 +34,24 @@ pub fn systemd_unit(command: &Command) -> String {
 /// Source: Desktop Entry Specification, "The Exec key": within double quotes, `"`, `` ` ``, `$` and `\` are escaped, `%` is doubled,
 /// and backslashes once more because the value is a string.
 pub fn desktop_entry(command: &Command) -> String {
+    let (program, profile) = (quoted(command), &command.profile);
+    format!(
+        "[Desktop Entry]\nType=Application\nName=Cubby's machine ({profile})\nExec=\"{program}\" --profile {profile} up\n\
+         NoDisplay=true\nTerminal=false\n"
+    )
+}
+
+/// The app, whose profile comes from its environment; always the desktop's business, with systemd as without. Source: as above.
+pub fn app_entry(command: &Command, argument: &str) -> String {
+    let (program, profile) = (quoted(command), &command.profile);
+    format!(
+        "[Desktop Entry]\nType=Application\nName=Cubby ({profile})\nExec=env CUBBY_PROFILE={profile} \"{program}\" {argument}\n\
+         NoDisplay=true\nTerminal=false\nX-GNOME-Autostart-enabled=true\n"
+    )
+}
+
+/// The program as the inside of a quoted argument of the Exec key.
+fn quoted(command: &Command) -> String {
     let mut program = String::new();
     for c in command.program.display().to_string().chars() {
         match c {
@@ -43,11 +61,7 @@ pub fn desktop_entry(command: &Command) -> String {
             _ => program.push(c),
         }
     }
-    let profile = &command.profile;
-    format!(
-        "[Desktop Entry]\nType=Application\nName=Cubby's machine ({profile})\nExec=\"{program}\" --profile {profile} up\n\
-         NoDisplay=true\nTerminal=false\n"
-    )
+    program
 }
 
 /// Source: launchd.plist(5).
@@ -117,6 +131,28 @@ impl Autostart {
         self.wanted(profile).exists() || self.entry(profile).exists()
     }
 
+    /// The app as well as the machine, or without it.
+    pub fn enable_app(&self, command: &Command, argument: &str) -> io::Result<PathBuf> {
+        let path = self.app(&command.profile);
+        write(&path, &app_entry(command, argument))?;
+        Ok(path)
+    }
+
+    pub fn disable_app(&self, profile: &str) -> io::Result<()> {
+        match fs::remove_file(self.app(profile)) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn is_app_enabled(&self, profile: &str) -> bool {
+        self.app(profile).exists()
+    }
+
+    fn app(&self, profile: &str) -> PathBuf {
+        self.config.join("autostart").join(format!("cubby-app-{profile}.desktop"))
+    }
+
     fn unit(&self, profile: &str) -> PathBuf {
         self.config.join("systemd/user").join(format!("cubby-{profile}.service"))
     }
@@ -152,6 +188,10 @@ mod tests {
         let odd = command("/opt/100% \"new\" $x/cubby");
         assert!(systemd_unit(&odd).contains(r#"ExecStart="/opt/100%% \"new\" $x/cubby" --profile work up"#));
         assert!(desktop_entry(&odd).contains(r#"Exec="/opt/100%% \\"new\\" \\$x/cubby" --profile work up"#));
+        assert!(
+            app_entry(&odd, "--hidden")
+                .contains(r#"Exec=env CUBBY_PROFILE=work "/opt/100%% \\"new\\" \\$x/cubby" --hidden"#)
+        );
         let plist = launchd_plist(&command("/Applications/A&B <x>.app/cubby"));
         assert!(plist.contains("<string>/Applications/A&amp;B &lt;x&gt;.app/cubby</string><string>--profile</string>"));
         let (name, data) = registry_value(&command(r"C:\Program Files\Cubby\cubby.exe"));
@@ -176,5 +216,16 @@ mod tests {
             assert!(!autostart.is_enabled("work"));
             autostart.disable("work").unwrap();
         }
+    }
+
+    #[test]
+    fn the_app_at_login_is_not_the_machine_at_login() {
+        let dir = tempfile::tempdir().unwrap();
+        let autostart = Autostart { config: dir.path().to_owned(), systemd: true };
+        autostart.enable_app(&command("/usr/bin/cubby-app"), "--hidden").unwrap();
+        assert!(autostart.is_app_enabled("work") && !autostart.is_enabled("work"));
+        autostart.disable_app("work").unwrap();
+        autostart.disable_app("work").unwrap();
+        assert!(!autostart.is_app_enabled("work"));
     }
 }

@@ -75,7 +75,7 @@ pub async fn open_image() -> Result<GuestImage, Problem> {
 
 const NOT_INSTALLED: &str = "The machine's system is not installed";
 
-fn installed_image() -> Result<GuestImage, ImageError> {
+pub(crate) fn installed_image() -> Result<GuestImage, ImageError> {
     let dir = guest_image::find().map_err(|places| {
         let places: Vec<_> = places.iter().map(|place| format!("\n  {}", place.display())).collect();
         ImageError::NotInstalled { variable: guest_image::VARIABLE, places: places.concat() }

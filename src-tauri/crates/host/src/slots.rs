@@ -84,6 +84,17 @@ pub struct Choice {
     pub notice: Option<String>,
 }
 
+/// The images of one profile, in words: version and the beginning of the id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    pub installed: Option<(String, String)>,
+    pub good: Option<(String, String)>,
+    pub on_trial: bool,
+    /// The version that failed its trial, and why.
+    pub taken_back: Option<(String, String)>,
+    pub data_format: u32,
+}
+
 /// The images of one profile. All methods block.
 #[derive(Clone, Debug)]
 pub struct Slots {
@@ -94,6 +105,20 @@ pub struct Slots {
 impl Slots {
     pub fn new(state: &Path, data_disk: &Path) -> Self {
         Self { state: state.to_owned(), data_disk: data_disk.to_owned() }
+    }
+
+    /// What there is, for whoever wants to know; `installed` as [`Slots::choose`] gets it.
+    pub fn overview(&self, installed: Result<GuestImage, ImageError>) -> Overview {
+        let record = self.read();
+        let good = record.good.as_ref().and_then(|id| GuestImage::open(&self.slot(id)).ok());
+        let short = |image: &GuestImage| (image.version.clone(), image.id.chars().take(12).collect());
+        Overview {
+            installed: installed.as_ref().ok().map(short),
+            good: good.as_ref().map(short),
+            on_trial: record.trial.is_some(),
+            taken_back: record.bad.map(|bad| (bad.version, bad.why)),
+            data_format: record.data_format,
+        }
     }
 
     /// What to boot, given what is installed.

@@ -8,6 +8,11 @@ export const jobs = {
   dismiss: (id: number) => client.call("done", { type: "job", command: { type: "dismiss", id } }),
 };
 
+/** Half of everything is no use to anybody. */
+export function cancellable(job: Job): boolean {
+  return job.kind !== "export" && job.kind !== "import";
+}
+
 /** A layer's way has two halves, the network and the disk; the first takes the longer. */
 const TRANSFER_SHARE = 0.7;
 

@@ -1,6 +1,7 @@
 // News in words, for the list, the corner and the screen reader.
 
 import type { News } from "../../bindings/schema";
+import { bytes } from "../../shared/format";
 import { t } from "../../shared/i18n";
 import type { IconName } from "../../shared/ui/Icon.svelte";
 
@@ -23,6 +24,8 @@ export function told({ what }: News): Told {
       return { title: t("news.restarted"), text: t("news.restarted.text"), bad: false, icon: "machine", href: "#/machine" };
     case "machine_failed":
       return { title: t("news.failed"), text: what.title, bad: true, icon: "machine", href: "#/machine" };
+    case "disk_nearly_full":
+      return { title: t("news.disk"), text: t(`news.disk.${what.disk}`, { free: bytes(what.free_bytes) }), bad: true, icon: "warn", href: "#/machine" };
     case "job_done":
       return { title: t("news.job_done", { what: `${t(`jobs.${what.job}`)} ${what.subject}` }), text: "", bad: false, icon: "check", href: "#/images" };
     case "job_failed":

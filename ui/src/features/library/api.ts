@@ -1,6 +1,6 @@
-// Logins and engines.
+// Logins, the way to registries, and engines.
 
-import type { EngineEntry, RegistryCommand } from "../../bindings/schema";
+import type { EngineEntry, FileSource, Reach, ReachCommand, RegistryCommand } from "../../bindings/schema";
 import { client } from "../../shared/app";
 
 async function ask(command: RegistryCommand) {
@@ -11,6 +11,19 @@ export const registries = {
   list: () => ask({ type: "list" }),
   login: (registry: string, user: string, secret: string) => ask({ type: "login", registry, user, secret }),
   logout: (registry: string) => ask({ type: "logout", registry }),
+};
+
+const tell = async (command: ReachCommand) => {
+  const { reach, trusted } = await client.call("reach", { type: "reach", command });
+  return { reach, trusted };
+};
+
+/** How the engine reaches registries. */
+export const reach = {
+  show: () => tell({ type: "show" }),
+  set: (reach: Reach) => tell({ type: "set", reach }),
+  trust: (host: string, from: FileSource) => tell({ type: "trust", host, from }),
+  distrust: (host: string) => tell({ type: "distrust", host }),
 };
 
 export const engines = {

@@ -1,6 +1,6 @@
 // What the machine page asks for beyond starting and stopping.
 
-import type { FileTarget, Limits, UpkeepCommand, UpkeepReply } from "../../bindings/schema";
+import type { FileSource, FileTarget, Limits, UpkeepCommand, UpkeepReply } from "../../bindings/schema";
 import { client } from "../../shared/app";
 
 type ReplyOf<T extends UpkeepReply["type"]> = Extract<UpkeepReply, { type: T }>;
@@ -19,5 +19,9 @@ export const upkeep = {
   examine: async () => (await ask("checks", { type: "examine" })).checks,
   usage: async () => (await ask("usage", { type: "usage" })).usage,
   giveBack: () => ask("gave_back", { type: "give_back" }),
+  versions: async () => (await ask("versions", { type: "versions" })).versions,
+  exportAll: async (to: FileTarget) => (await ask("job", { type: "export", to })).id,
+  importAll: async (from: FileSource) => (await ask("job", { type: "import", from })).id,
+  reset: () => ask("done", { type: "reset" }),
   supportBundle: async (to: FileTarget) => (await ask("saved", { type: "support_bundle", to })).place,
 };

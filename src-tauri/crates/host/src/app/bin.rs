@@ -23,7 +23,7 @@ pub(super) async fn keep(inner: Arc<Inner>) {
 /// A bin that cannot be swept now is swept later.
 pub(super) async fn sweep(inner: &Inner) {
     let Ok(docker) = inner.engine() else { return };
-    if let Err(err) = bin::sweep(&docker, false).await {
+    if let Err(err) = bin::sweep(&docker).await {
         tracing::warn!(%err, "the bin could not be looked through");
     }
 }

@@ -10,7 +10,7 @@ use bollard::query_parameters::{
     RemoveImageOptionsBuilder, RestartContainerOptions, StartContainerOptions, StopContainerOptions,
 };
 
-use super::{Inner, downloads, engines, images, jobs, networks, registries, upkeep, volumes};
+use super::{Inner, downloads, engines, images, jobs, networks, reach, registries, upkeep, volumes};
 use crate::context::{Context, ContextError};
 use crate::engine::errors::app_error;
 use crate::engine::{bin, convert, files, recipe, run};
@@ -87,16 +87,16 @@ pub(super) async fn call(inner: &Arc<Inner>, command: Command) -> Result<Reply, 
             removed.map(done).map_err(|err| app_error("It could not be removed", err))
         }
         Command::ContainerBin { id, volumes } => {
-            bin::put(&inner.engine()?, &id, volumes).await?;
+            bin::containers::put(&inner.engine()?, &id, volumes).await?;
             super::bin::sweep(inner).await;
             Ok(Reply::Done)
         }
         Command::ContainerRestore { id } => {
-            let container = bin::take_out(&inner.engine()?, &id).await?;
+            let container = bin::containers::take_out(&inner.engine()?, &id).await?;
             Ok(Reply::Container { container })
         }
         Command::BinEmpty => {
-            let emptied = bin::sweep(&inner.engine()?, true).await;
+            let emptied = bin::containers::sweep(&inner.engine()?, true).await;
             emptied.map(done).map_err(|err| app_error("The bin could not be emptied", err))
         }
         Command::ContainerFiles { id, path } => {
@@ -110,16 +110,16 @@ pub(super) async fn call(inner: &Arc<Inner>, command: Command) -> Result<Reply, 
         Command::ContainerFileWrite { id, path, text } => {
             files::content::write(&inner.engine()?, &id, &path, &text).await.map(done)
         }
-        Command::ContainerFileSave { id, path } => {
-            let place = files::content::save(&inner.engine()?, &id, &path, &downloads::directory(&inner.dirs)).await?;
+        Command::ContainerFileSave { id, path, to } => {
+            let place = files::content::save(&inner.engine()?, &id, &path, downloads::place(&inner.dirs, to)).await?;
             Ok(Reply::Text { text: place.display().to_string() })
         }
         Command::ContainerFilePut { id, directory, name, upload, part, last } => {
             let part = files::content::Part { upload, directory: &directory, name: &name, base64: &part, last };
             inner.uploads.put(&inner.engine()?, &id, part).await.map(done)
         }
-        Command::ContainerLogsSave { id } => {
-            let place = downloads::logs(&inner.engine()?, &id, &downloads::directory(&inner.dirs)).await?;
+        Command::ContainerLogsSave { id, to } => {
+            let place = downloads::logs(&inner.engine()?, &id, &downloads::place(&inner.dirs, to)).await?;
             Ok(Reply::Text { text: place.display().to_string() })
         }
         Command::ContainerInspect { id } => inspect(inner, &id).await,
@@ -128,6 +128,7 @@ pub(super) async fn call(inner: &Arc<Inner>, command: Command) -> Result<Reply, 
         Command::Volume { command } => Ok(Reply::Volume { reply: volumes::call(inner, command).await? }),
         Command::Network { command } => Ok(Reply::Network { reply: networks::call(inner, command).await? }),
         Command::Registry { command } => registries::call(inner, command).await,
+        Command::Reach { command } => reach::call(inner, command).await,
         Command::Engine { command } => engines::call(inner, command).await,
         Command::Upkeep { command } => Ok(Reply::Upkeep { reply: upkeep::call(inner, command).await? }),
         Command::Job { command } => {

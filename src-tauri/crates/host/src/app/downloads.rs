@@ -1,7 +1,7 @@
 //! What the user saves goes where other programs put it, and never over another file.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bollard::Docker;
 use bollard::query_parameters::{InspectContainerOptions, LogsOptionsBuilder};
@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 
 use crate::dirs::Dirs;
 use crate::engine::errors::app_error;
-use crate::engine::files::content::new_file;
+use crate::engine::files::content::Place;
 use crate::schema::AppError;
 
 /// `XDG_DOWNLOAD_DIR`, else `Downloads` in the home directory; below `CUBBY_HOME` when that is set.
@@ -22,13 +22,18 @@ pub(super) fn directory(dirs: &Dirs) -> PathBuf {
         .unwrap_or_else(|| dirs.state.join("downloads"))
 }
 
+/// The path that the user chose, else the downloads.
+pub(super) fn place(dirs: &Dirs, chosen: Option<String>) -> Place {
+    chosen.map_or_else(|| Place::Into(directory(dirs)), |path| Place::Exactly(path.into()))
+}
+
 /// The whole log of a container, with times; says where it is.
-pub(super) async fn logs(docker: &Docker, id: &str, downloads: &Path) -> Result<PathBuf, AppError> {
+pub(super) async fn logs(docker: &Docker, id: &str, to: &Place) -> Result<PathBuf, AppError> {
     const TITLE: &str = "The log could not be saved";
     let failed = |err: std::io::Error| AppError::failed(TITLE, err.to_string());
     let found = docker.inspect_container(id, None::<InspectContainerOptions>).await;
     let name = found.map_err(|err| app_error(TITLE, err))?.name.unwrap_or_default();
-    let (file, place) = new_file(downloads, &format!("{}.log", name.trim_start_matches('/'))).map_err(failed)?;
+    let (file, place) = to.create(&format!("{}.log", name.trim_start_matches('/'))).map_err(failed)?;
     let mut file = std::io::BufWriter::new(file);
     let options = LogsOptionsBuilder::default().stdout(true).stderr(true).timestamps(true).tail("all").build();
     let mut parts = docker.logs(id, Some(options)).boxed();

@@ -21,6 +21,7 @@ use crate::schema::{AppError, EngineCommand, EngineEntry, Engines, MachinePhase,
 use crate::supervisor::blank_state;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const LOGIN_WITHIN: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Chooses an engine for this process, without remembering it: an address.
@@ -45,12 +46,24 @@ impl Inner {
 
     fn use_engine(&self, engines: Engines) {
         let chosen = engines.chosen.as_ref().and_then(|name| engines.others.iter().find(|entry| entry.name == *name));
-        let endpoint = chosen.and_then(|entry| Endpoint::of(entry).ok());
+        let endpoint = chosen.and_then(|entry| self.endpoint_of(entry).ok());
         self.world.set_engines(engines);
-        let changed = self.other.send_if_modified(|other| std::mem::replace(other, endpoint.clone()) != endpoint);
+        // One that leads to the same place stays: connections go through it.
+        let changed = self.other.send_if_modified(|other| {
+            let differs = *other != endpoint;
+            if differs {
+                *other = endpoint;
+            }
+            differs
+        });
         if changed && self.other.borrow().is_none() {
             self.show_machine();
         }
+    }
+
+    fn endpoint_of(&self, entry: &EngineEntry) -> Result<Endpoint, AppError> {
+        self.dirs.make().map_err(|err| AppError::failed("The engine cannot be reached", err.to_string()))?;
+        Endpoint::of(entry, &self.dirs.runtime)
     }
 
     /// Where requests go.
@@ -96,7 +109,7 @@ pub(super) async fn call(inner: &Inner, command: EngineCommand) -> Result<Reply,
             if entry.name.trim().is_empty() {
                 return Err(AppError::failed("The engine needs a name", "any short text will do"));
             }
-            answers(&Endpoint::of(&entry)?)
+            answers(&inner.endpoint_of(&entry)?)
                 .await
                 .map_err(|detail| AppError::failed(format!("{} does not answer", entry.address), detail))?;
             engines.others.retain(|known| known.name != entry.name);
@@ -140,10 +153,17 @@ fn found() -> Vec<EngineEntry> {
 /// Its version.
 async fn answers(endpoint: &Endpoint) -> Result<String, String> {
     let docker = endpoint.client().map_err(|err| crate::hardware::chain(&err))?;
-    match tokio::time::timeout(ANSWER_WITHIN, docker.version()).await {
-        Ok(Ok(version)) => Ok(version.version.unwrap_or_default()),
-        Ok(Err(err)) => Err(crate::hardware::chain(&err)),
-        Err(_) => Err(format!("no answer within {} s", ANSWER_WITHIN.as_secs())),
+    // A login takes longer than a connection.
+    let patience = if matches!(endpoint, Endpoint::Ssh(_)) { LOGIN_WITHIN } else { ANSWER_WITHIN };
+    let failed = match tokio::time::timeout(patience, docker.version()).await {
+        Ok(Ok(version)) => return Ok(version.version.unwrap_or_default()),
+        Ok(Err(err)) => crate::hardware::chain(&err),
+        Err(_) => format!("no answer within {} s", patience.as_secs()),
+    };
+    // What ssh said is why; that the connection ended is only what came of it.
+    match endpoint {
+        Endpoint::Ssh(tunnel) => Err(tunnel.complaint().await.unwrap_or(failed)),
+        Endpoint::Unix(_) | Endpoint::Tcp(..) => Err(failed),
     }
 }
 

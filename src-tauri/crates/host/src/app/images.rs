@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use super::jobs::{self, Progress};
 use super::{Inner, registries, transfer};
 use crate::engine::errors::app_error;
-use crate::engine::{layers, reference};
+use crate::engine::{bin, layers, reference};
 use crate::schema::{
     AppError, FileSource, ImageCommand, ImageFound, ImageRemoved, ImageReply, JobKind, PruneItem, PrunePreview,
     StepState,
@@ -41,6 +41,16 @@ pub(super) async fn call(inner: &Arc<Inner>, command: ImageCommand) -> Result<Im
             done.map(|()| ImageReply::Done).map_err(|err| app_error("The name could not be given", err))
         }
         ImageCommand::Untag { name } => untag(&docker, &name).await,
+        ImageCommand::Bin { id } => {
+            bin::images::put(&docker, &id).await?;
+            super::bin::sweep(inner).await;
+            Ok(ImageReply::Done)
+        }
+        ImageCommand::Restore { id } => bin::images::take_out(&docker, &id).await.map(|()| ImageReply::Done),
+        ImageCommand::EmptyBin => {
+            let emptied = bin::images::sweep(&docker, true).await;
+            emptied.map(|()| ImageReply::Done).map_err(|err| app_error("The bin could not be emptied", err))
+        }
         ImageCommand::PrunePreview { all } => {
             Ok(ImageReply::PrunePreview { preview: prune_preview(&inner.world.snapshot().images, all) })
         }

@@ -84,7 +84,14 @@ pub(super) fn call(inner: &Inner, command: &JobCommand) {
 }
 
 fn cancel(inner: &Inner, id: u32) {
-    let Some(running) = inner.jobs.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id) else { return };
+    let mut all = inner.jobs.running.lock().unwrap_or_else(PoisonError::into_inner);
+    let kind = all.get(&id).map(|running| running.job.lock().unwrap_or_else(PoisonError::into_inner).kind);
+    // The machine is off meanwhile and must come up again; a half copy is no use to anybody.
+    if matches!(kind, Some(JobKind::Export | JobKind::Import)) {
+        return;
+    }
+    let Some(running) = all.remove(&id) else { return };
+    drop(all);
     // Dropping the request is what tells the engine to stop.
     running.task.abort();
     let mut job = running.job.lock().unwrap_or_else(PoisonError::into_inner).clone();

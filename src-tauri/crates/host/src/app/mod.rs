@@ -11,6 +11,7 @@
 
 mod bin;
 mod commands;
+mod disk;
 mod downloads;
 mod engine;
 mod engines;
@@ -20,10 +21,12 @@ mod jobs;
 mod machine;
 mod networks;
 mod news;
+mod reach;
 mod registries;
 mod transfer;
 mod upkeep;
 mod volumes;
+mod whole;
 mod world;
 
 #[cfg(test)]
@@ -103,6 +106,7 @@ impl App {
         tasks.spawn(engine::follow(inner.clone()));
         tasks.spawn(engines::follow(inner.clone()));
         tasks.spawn(news::watch(inner.clone()));
+        tasks.spawn(disk::watch(inner.clone()));
         tasks.spawn(bin::keep(inner.clone()));
         Self { inner, _tasks: tasks }
     }

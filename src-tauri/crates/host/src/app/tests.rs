@@ -20,7 +20,10 @@ use super::*;
 use crate::daemon::{self, Options};
 use crate::fake::machine::{FakeHardware, Rig};
 use crate::fake::wait_for;
-use crate::schema::{ContainerState, ErrorCode, Event, LogSource, StopReason, StreamItem};
+use crate::schema::{
+    ContainerState, ErrorCode, Event, FileSource, FileTarget, JobKind, JobState, LogSource, StopReason, StreamItem,
+    UpkeepCommand, UpkeepReply,
+};
 
 /// Containers `a`, `b`, … of which `running` tells which run.
 #[derive(Clone)]
@@ -265,4 +268,46 @@ async fn figures_come_at_once() {
         Some(StreamItem::Figures { figures }) => assert_eq!(figures.host_memory_bytes, Some(42)),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test]
+async fn everything_is_copied_thrown_away_and_put_back_with_the_machine_off() {
+    let case = case().await;
+    let (disk, kept) = (case.dirs.data_disk(), case.dirs.state.join("kept.img"));
+    let mut content = vec![0; 4096];
+    content[1024 + 0x38..1024 + 0x3a].copy_from_slice(&[0x53, 0xef]);
+    std::fs::write(&disk, &content).unwrap();
+    case.up().await;
+    let starts = || case.rig.machines.load(std::sync::atomic::Ordering::SeqCst);
+    let upkeep = |command| case.app.call(Command::Upkeep { command });
+    let ended = |kind| {
+        let jobs = case.app.inner.world.snapshot().jobs;
+        jobs.into_iter().find(|job| job.kind == kind).filter(|job| job.state != JobState::Running)
+    };
+
+    let path = kept.display().to_string();
+    upkeep(UpkeepCommand::Export { to: FileTarget::Path { path: path.clone() } }).await.unwrap();
+    wait_for("the copy", || ended(JobKind::Export).is_some()).await;
+    assert_eq!(ended(JobKind::Export).unwrap().state, JobState::Done);
+    assert_eq!(std::fs::read(&kept).unwrap(), content);
+    wait_for("running again", || case.phase() == MachinePhase::Running && starts() == 1).await;
+
+    let done = Reply::Upkeep { reply: UpkeepReply::Done };
+    assert_eq!(upkeep(UpkeepCommand::Reset).await.unwrap(), done);
+    assert!(!disk.exists());
+    wait_for("running anew", || case.phase() == MachinePhase::Running).await;
+
+    upkeep(UpkeepCommand::Import { from: FileSource::Path { path } }).await.unwrap();
+    wait_for("it is back", || ended(JobKind::Import).is_some()).await;
+    assert_eq!(ended(JobKind::Import).unwrap().state, JobState::Done);
+    assert_eq!(std::fs::read(&disk).unwrap(), content);
+    wait_for("running as before", || case.phase() == MachinePhase::Running).await;
+
+    let nonsense = case.dirs.state.join("images.json");
+    std::fs::write(&nonsense, b"{}").unwrap();
+    let from = FileSource::Path { path: nonsense.display().to_string() };
+    upkeep(UpkeepCommand::Import { from }).await.unwrap();
+    let refused = || case.app.inner.world.snapshot().jobs.iter().any(|job| job.state == JobState::Failed);
+    wait_for("it is refused", refused).await;
+    assert_eq!(std::fs::read(&disk).unwrap(), content, "and nothing was touched");
 }

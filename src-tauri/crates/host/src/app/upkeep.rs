@@ -1,27 +1,29 @@
 //! Looking after the machine: what the machine page asks for beyond starting and stopping.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bollard::Docker;
 use bollard::query_parameters::{DataUsageOptions, StatsOptionsBuilder};
 use futures_util::{StreamExt, stream};
 
-use super::{Inner, transfer};
+use super::{Inner, transfer, whole};
 use crate::autostart::{self, Autostart};
 use crate::daemon;
 use crate::doctor::{self, Verdict};
 use crate::engine::errors::app_error;
 use crate::hardware::Size;
 use crate::schema::{
-    AppError, Check, CheckVerdict, ContainerState, Held, Limits, MachineSettings, UpkeepCommand, UpkeepReply, Usage,
-    UsageItem, UsageKind,
+    AppError, Check, CheckVerdict, ContainerState, GuestVersion, Held, Limits, MachineSettings, UpkeepCommand,
+    UpkeepReply, Usage, UsageItem, UsageKind, Versions,
 };
+use crate::slots::{Overview, Slots};
 use crate::{settings, shares};
 
 /// Requests at once.
 const AT_ONCE: usize = 8;
 
-pub(super) async fn call(inner: &Inner, command: UpkeepCommand) -> Result<UpkeepReply, AppError> {
+pub(super) async fn call(inner: &Arc<Inner>, command: UpkeepCommand) -> Result<UpkeepReply, AppError> {
     let failed = |err: std::io::Error| AppError::failed("The settings could not be kept", err.to_string());
     match command {
         UpkeepCommand::Settings => {}
@@ -47,12 +49,49 @@ pub(super) async fn call(inner: &Inner, command: UpkeepCommand) -> Result<Upkeep
             let after = client.give_back().await.map_err(failed)?;
             return Ok(UpkeepReply::GaveBack { before: held(&before), after: held(&after) });
         }
+        UpkeepCommand::Export { to } => return whole::export(inner, &to),
+        UpkeepCommand::Import { from } => return whole::import(inner, &from),
+        UpkeepCommand::Reset => return whole::reset(inner).await,
+        UpkeepCommand::Versions => return Ok(UpkeepReply::Versions { versions: versions(inner).await }),
         UpkeepCommand::SupportBundle { to } => {
             let path = transfer::target(&inner.dirs, &to)?;
             return bundle(inner, &path).await.map(|()| UpkeepReply::Saved { place: path.display().to_string() });
         }
     }
     Ok(UpkeepReply::Settings { settings: current(inner).await })
+}
+
+/// What the changelog of this build says; nothing is asked for over the network.
+const CHANGELOG: &str = include_str!("../../../../../CHANGELOG.md");
+
+async fn versions(inner: &Inner) -> Versions {
+    let slots = Slots::new(&inner.dirs.state, &inner.dirs.data_disk());
+    let read = move || slots.overview(crate::hardware::installed_image());
+    let overview = tokio::task::spawn_blocking(read).await.ok();
+    let daemon = match daemon::Client::connect(&inner.dirs).await {
+        Ok(Some(mut client)) => client.status().await.ok().map(|status| status.version),
+        _ => None,
+    };
+    told(daemon, overview)
+}
+
+fn told(daemon: Option<String>, overview: Option<Overview>) -> Versions {
+    let named = |(version, id): (String, String)| GuestVersion { version, id };
+    let (bad, why) = match overview.as_ref().and_then(|overview| overview.taken_back.clone()) {
+        Some((version, why)) => (Some(GuestVersion { version, id: String::new() }), why),
+        None => (None, String::new()),
+    };
+    Versions {
+        app: env!("CARGO_PKG_VERSION").to_owned(),
+        daemon,
+        on_trial: overview.as_ref().is_some_and(|overview| overview.on_trial),
+        data_format: overview.as_ref().map_or(0, |overview| overview.data_format),
+        installed: overview.as_ref().and_then(|overview| overview.installed.clone()).map(named),
+        good: overview.and_then(|overview| overview.good).map(named),
+        taken_back: bad,
+        taken_back_why: why,
+        changelog: CHANGELOG.to_owned(),
+    }
 }
 
 async fn current(inner: &Inner) -> MachineSettings {

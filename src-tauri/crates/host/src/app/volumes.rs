@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 
 use super::Inner;
 use crate::engine::errors::app_error;
-use crate::engine::{files, stores};
+use crate::engine::{bin, files, stores};
 use crate::schema::{AppError, FileChange, MountKind, PruneItem, PrunePreview, VolumeCommand, VolumeReply, VolumeSize};
 
 pub(super) async fn call(inner: &Inner, command: VolumeCommand) -> Result<VolumeReply, AppError> {
@@ -33,6 +33,16 @@ pub(super) async fn call(inner: &Inner, command: VolumeCommand) -> Result<Volume
         VolumeCommand::Remove { name } => {
             let removed = docker.remove_volume(&name, None::<RemoveVolumeOptions>).await;
             removed.map(|()| VolumeReply::Done).map_err(|err| app_error("The volume could not be removed", err))
+        }
+        VolumeCommand::Bin { name } => {
+            bin::volumes::put(&docker, &name).await?;
+            super::bin::sweep(inner).await;
+            Ok(VolumeReply::Done)
+        }
+        VolumeCommand::Restore { name } => bin::volumes::take_out(&docker, &name).await.map(|()| VolumeReply::Done),
+        VolumeCommand::EmptyBin => {
+            let emptied = bin::volumes::sweep(&docker, true).await;
+            emptied.map(|()| VolumeReply::Done).map_err(|err| app_error("The bin could not be emptied", err))
         }
         VolumeCommand::Sizes => Ok(VolumeReply::Sizes { sizes: sizes(&docker).await? }),
         VolumeCommand::PrunePreview { all } => preview(inner, &docker, all).await,
@@ -63,10 +73,10 @@ pub(super) async fn call(inner: &Inner, command: VolumeCommand) -> Result<Volume
             window.close(&docker).await;
             read.map(|file| VolumeReply::File { file })
         }
-        VolumeCommand::Save { name, path } => {
+        VolumeCommand::Save { name, path, to } => {
             let window = Window::open(inner, &docker, &name).await?;
-            let downloads = super::downloads::directory(&inner.dirs);
-            let saved = files::content::save(&docker, &window.container, &window.inside(&path), &downloads).await;
+            let to = super::downloads::place(&inner.dirs, to);
+            let saved = files::content::save(&docker, &window.container, &window.inside(&path), to).await;
             window.close(&docker).await;
             saved.map(|place| VolumeReply::Saved { place: place.display().to_string() })
         }

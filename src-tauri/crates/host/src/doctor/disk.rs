@@ -11,16 +11,28 @@ pub(super) fn space(dirs: &Dirs) -> Finding {
     const WHAT: &str = "disk space";
     // The directory may not exist yet; its nearest ancestor does.
     let place = dirs.state.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
-    let Ok(disk) = rustix::fs::statvfs(place) else {
+    let Some((free_bytes, _)) = free_and_total(place) else {
         return warn(WHAT, format!("{} cannot be asked", place.display()), "check that disk");
     };
-    let free_mib = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
+    let free_mib = free_bytes >> 20;
     let found = format!("{free_mib} MiB free in {}", place.display());
     match free_mib {
         0..256 => fail(WHAT, found, "make room: the machine does not start with less than 256 MiB"),
         256..2048 => warn(WHAT, found, "make room: images need it"),
         _ => ok(WHAT, found),
     }
+}
+
+/// Bytes that are free for us, and all, where `place` is.
+pub(crate) fn free_and_total(place: &Path) -> Option<(u64, u64)> {
+    let disk = rustix::fs::statvfs(place).ok()?;
+    let of = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+    Some((of(disk.f_bavail), of(disk.f_blocks)))
+}
+
+/// It holds a filesystem of a machine's data that never noticed an error.
+pub(crate) fn is_sound(disk: &Path) -> bool {
+    Filesystem::read(disk) == Filesystem::Sound
 }
 
 pub(super) fn data_disk(dirs: &Dirs) -> Finding {

@@ -4,6 +4,8 @@ mod disk;
 mod live;
 mod store;
 
+pub(crate) use disk::{free_and_total as space, is_sound};
+
 use std::process::Stdio;
 use std::time::Duration;
 

@@ -34,7 +34,7 @@ pub fn container(found: ContainerInspectResponse, known: Known) -> Container {
     let restart = found.host_config.and_then(|host| host.restart_policy).and_then(|policy| policy.name);
     let restart = restart.map(|name| name.to_string()).filter(|name| !name.is_empty());
     let name = found.name.unwrap_or_default().trim_start_matches('/').to_owned();
-    let binned = bin::read(&name);
+    let binned = bin::containers::read(&name);
     Container {
         id: found.id.unwrap_or_default(),
         name: binned.as_ref().map_or(name, |binned| binned.name.clone()),
@@ -190,9 +190,10 @@ fn mount(found: MountPoint) -> Mount {
 /// `details` come from inspecting it: exposed ports and architecture.
 pub fn image(found: ImageSummary, details: (Vec<u16>, Option<String>), used_by: Vec<String>) -> Image {
     let named = |tag: &String| !tag.starts_with("<none>");
+    let (tags, binned) = bin::images::read(found.repo_tags.into_iter().filter(named).collect());
     Image {
         id: found.id,
-        tags: found.repo_tags.into_iter().filter(named).collect(),
+        tags,
         size_bytes: u64::try_from(found.size).unwrap_or_default(),
         // -1: not calculated.
         shared_bytes: u64::try_from(found.shared_size).ok(),
@@ -200,6 +201,7 @@ pub fn image(found: ImageSummary, details: (Vec<u16>, Option<String>), used_by: 
         used_by,
         exposed: details.0,
         architecture: details.1,
+        binned,
     }
 }
 

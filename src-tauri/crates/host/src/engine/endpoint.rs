@@ -1,6 +1,7 @@
 //! Where an engine is, and a client of it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bollard::{ClientVersion, Docker};
 use http_body_util::{BodyExt, Full, Limited};
@@ -9,6 +10,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::ssh::{Target, Tunnel};
 use crate::schema::{AppError, EngineEntry, EngineTls};
 
 /// Seconds a single request may take: a stop waits for its container, a load for a large archive.
@@ -16,23 +18,42 @@ const TIMEOUT_S: u64 = 300;
 const VERSION: ClientVersion = ClientVersion { major_version: 1, minor_version: 47 };
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Endpoint {
     Unix(PathBuf),
     /// `host:port`
     Tcp(String, Option<EngineTls>),
+    /// Through a socket of this computer, for as long as this is held.
+    Ssh(Arc<Tunnel>),
+}
+
+/// The same place, whatever leads there.
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix(a), Self::Unix(b)) => a == b,
+            (Self::Tcp(a, tls), Self::Tcp(b, other)) => (a, tls) == (b, other),
+            (Self::Ssh(a), Self::Ssh(b)) => a.target() == b.target(),
+            _ => false,
+        }
+    }
 }
 
 impl Endpoint {
+    /// Within a runtime: an address of ssh opens a socket in `directory`.
+    ///
     /// # Errors
-    /// When the address is none of `unix:///path` and `tcp://host:port`.
-    pub fn of(entry: &EngineEntry) -> Result<Self, AppError> {
-        Self::parse(&entry.address, entry.tls.clone())
+    /// When the address is none of `unix:///path`, `tcp://host:port` and `ssh://user@host`.
+    pub fn of(entry: &EngineEntry, directory: &Path) -> Result<Self, AppError> {
+        match Target::parse(&entry.address) {
+            Some(target) => Ok(Self::Ssh(Arc::new(Tunnel::open(target, directory)?))),
+            None => Self::parse(&entry.address, entry.tls.clone()),
+        }
     }
 
-    pub fn parse(address: &str, tls: Option<EngineTls>) -> Result<Self, AppError> {
+    fn parse(address: &str, tls: Option<EngineTls>) -> Result<Self, AppError> {
         let wrong = || {
-            let detail = format!("{address:?} is neither unix:///path nor tcp://host:port");
+            let detail = format!("{address:?} is none of unix:///path, tcp://host:port and ssh://user@host");
             AppError::failed("This is no address of an engine", detail)
         };
         if let Some(path) = address.strip_prefix("unix://") {
@@ -48,6 +69,7 @@ impl Endpoint {
         match self {
             Self::Unix(path) => format!("unix://{}", path.display()),
             Self::Tcp(place, _) => format!("tcp://{place}"),
+            Self::Ssh(tunnel) => tunnel.target().address(),
         }
     }
 
@@ -56,6 +78,9 @@ impl Endpoint {
         match self {
             // Only the path's text is taken over; bollard asks for a file that exists, which it need not yet.
             Self::Unix(_) => Docker::connect_with_unix(&self.address(), TIMEOUT_S, &VERSION),
+            Self::Ssh(tunnel) => {
+                Docker::connect_with_unix(&format!("unix://{}", tunnel.path().display()), TIMEOUT_S, &VERSION)
+            }
             Self::Tcp(_, None) => Docker::connect_with_http(&self.address(), TIMEOUT_S, &VERSION),
             Self::Tcp(_, Some(tls)) => {
                 let (key, cert, ca) = (Path::new(&tls.key), Path::new(&tls.cert), Path::new(&tls.ca));
@@ -70,6 +95,10 @@ impl Endpoint {
         match self {
             Self::Unix(socket) => {
                 let stream = tokio::net::UnixStream::connect(socket).await.map_err(failed)?;
+                ask(stream, method, path, body).await
+            }
+            Self::Ssh(tunnel) => {
+                let stream = tokio::net::UnixStream::connect(tunnel.path()).await.map_err(failed)?;
                 ask(stream, method, path, body).await
             }
             Self::Tcp(place, None) => {

@@ -9,7 +9,7 @@
 //! | [`bin`] | removing in a way that can be undone |
 //! | [`files`], [`stats`] | a container's files; what it uses, its processes |
 //! | [`logs`], [`terminal`] | streams |
-//! | [`endpoint`] | where an engine is |
+//! | [`endpoint`], [`ssh`] | where an engine is; the way to one behind SSH |
 //! | [`layers`], [`reference`] | an image's layers; names of images |
 //! | [`errors`] | Docker's errors → the schema's |
 
@@ -25,6 +25,7 @@ pub mod logs;
 pub mod recipe;
 pub mod reference;
 pub mod run;
+pub mod ssh;
 pub mod stats;
 pub mod stores;
 pub mod terminal;

@@ -30,7 +30,7 @@ fn recipe(found: ContainerInspectResponse, image: ImageConfig) -> RunContainer {
     let config = found.config.unwrap_or_default();
     let host = found.host_config.unwrap_or_default();
     let name = found.name.unwrap_or_default().trim_start_matches('/').to_owned();
-    let name = bin::read(&name).map_or(name, |binned| binned.name);
+    let name = bin::containers::read(&name).map_or(name, |binned| binned.name);
     let restart = host.restart_policy.as_ref().and_then(|policy| policy.name).map(|name| name.to_string());
     let retries = host.restart_policy.as_ref().and_then(|policy| policy.maximum_retry_count);
     let network = host.network_mode.clone().filter(|mode| !matches!(mode.as_str(), "" | "default" | "bridge"));

@@ -8,6 +8,7 @@ use bollard::models;
 use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptions, ListVolumesOptions};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::bin;
 use super::convert::unix_ms;
 use crate::schema::{Member, Network, Volume};
 
@@ -24,7 +25,7 @@ pub async fn volumes(docker: &Docker) -> Result<Vec<Volume>, Error> {
         Err(Error::DockerResponseServerError { status_code: 404 | 501, .. }) => return Ok(Vec::new()),
         listed => listed?,
     };
-    let mut rows: Vec<_> = listed.volumes.unwrap_or_default().into_iter().map(volume).collect();
+    let mut rows = bin::volumes::read(listed.volumes.unwrap_or_default().into_iter().map(volume).collect());
     rows.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(rows)
 }
@@ -39,6 +40,7 @@ pub fn volume(found: models::Volume) -> Volume {
         driver: found.driver,
         created_unix_ms: found.created_at.as_deref().and_then(unix_ms).unwrap_or_default(),
         labels,
+        binned: None,
     }
 }
 

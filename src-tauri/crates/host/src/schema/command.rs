@@ -5,8 +5,8 @@ use ts_rs::TS;
 
 use super::{
     ContainerRef, ContextStatus, EngineCommand, Engines, FileContent, FileListing, ImageCommand, ImageRemoved,
-    ImageReply, JobCommand, Login, NetworkCommand, NetworkReply, RegistryCommand, Removal, RunContainer, Snapshot,
-    UpkeepCommand, UpkeepReply, VolumeCommand, VolumeReply,
+    ImageReply, JobCommand, Login, NetworkCommand, NetworkReply, Reach, ReachCommand, RegistryCommand, Removal,
+    RunContainer, Snapshot, UpkeepCommand, UpkeepReply, VolumeCommand, VolumeReply,
 };
 
 /// A command's doc comment names its [`Reply`] variant. Long work (a stop, a start) answers when it is done; the UI shows
@@ -59,13 +59,13 @@ pub enum Command {
     ContainerFileRead { id: String, path: String },
     /// Replaces the file's text; it keeps its permissions and owner. → `done`
     ContainerFileWrite { id: String, path: String, text: String },
-    /// Saves a file, or a directory as an archive, into the user's downloads. → `text`: where
-    ContainerFileSave { id: String, path: String },
+    /// Saves a file, or a directory as an archive, there or into the user's downloads. → `text`: where
+    ContainerFileSave { id: String, path: String, to: Option<String> },
     /// One part (at most 1 MiB, base64) of a file for `directory`; written when the last part is there. Parts of an upload have
     /// one number, chosen by the UI, and come in order. → `done`
     ContainerFilePut { id: String, directory: String, name: String, upload: u32, part: String, last: bool },
-    /// Saves the whole log as text into the user's downloads. → `text`: where
-    ContainerLogsSave { id: String },
+    /// Saves the whole log as text there or into the user's downloads. → `text`: where
+    ContainerLogsSave { id: String, to: Option<String> },
 
     /// The engine's own JSON (`docker inspect`), pretty-printed. → `text`
     ContainerInspect { id: String },
@@ -77,6 +77,8 @@ pub enum Command {
     Image { command: ImageCommand },
     /// → `logins`
     Registry { command: RegistryCommand },
+    /// → `reach`
+    Reach { command: ReachCommand },
     /// → `volume`
     Volume { command: VolumeCommand },
     /// → `network`
@@ -106,19 +108,54 @@ pub enum Command {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Reply {
     Done,
-    Snapshot { snapshot: Box<Snapshot> },
-    Container { container: ContainerRef },
-    Removal { removal: Removal },
-    ImageRemoved { removed: ImageRemoved },
-    Text { text: String },
-    Recipe { run: Box<RunContainer> },
-    Files { listing: FileListing },
-    File { file: FileContent },
-    Context { context: ContextStatus },
-    Image { reply: ImageReply },
-    Logins { logins: Vec<Login> },
-    Volume { reply: VolumeReply },
-    Network { reply: NetworkReply },
-    Engines { engines: Engines },
-    Upkeep { reply: UpkeepReply },
+    Snapshot {
+        snapshot: Box<Snapshot>,
+    },
+    Container {
+        container: ContainerRef,
+    },
+    Removal {
+        removal: Removal,
+    },
+    ImageRemoved {
+        removed: ImageRemoved,
+    },
+    Text {
+        text: String,
+    },
+    Recipe {
+        run: Box<RunContainer>,
+    },
+    Files {
+        listing: FileListing,
+    },
+    File {
+        file: FileContent,
+    },
+    Context {
+        context: ContextStatus,
+    },
+    Image {
+        reply: ImageReply,
+    },
+    Logins {
+        logins: Vec<Login>,
+    },
+    /// What is set, and the registries with a certificate of their own.
+    Reach {
+        reach: Reach,
+        trusted: Vec<String>,
+    },
+    Volume {
+        reply: VolumeReply,
+    },
+    Network {
+        reply: NetworkReply,
+    },
+    Engines {
+        engines: Engines,
+    },
+    Upkeep {
+        reply: UpkeepReply,
+    },
 }

@@ -119,6 +119,13 @@ pub struct Container {
     pub binned: Option<Binned>,
 }
 
+/// When something went into the bin, and when it is removed for good unless the bin is full before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Kept {
+    pub at_unix_ms: u64,
+    pub until_unix_ms: u64,
+}
+
 /// A container in the bin. The mark is its name in the engine, so that no file of ours has to be kept in step with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Binned {

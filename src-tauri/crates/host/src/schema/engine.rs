@@ -15,7 +15,7 @@ pub struct EngineTls {
 pub struct EngineEntry {
     /// Unique; shown.
     pub name: String,
-    /// `unix:///path` or `tcp://host:port`
+    /// `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/path/to/docker.sock]`
     pub address: String,
     pub tls: Option<EngineTls>,
 }

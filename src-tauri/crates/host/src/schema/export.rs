@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ts_rs::{Config, TS, TypeVisitor};
 
-use super::{ClientMessage, HostMessage};
+use super::{ClientMessage, HostMessage, ShellCommand, ShellReply};
 
 const HEADER: &str = "// Generated from src-tauri/crates/host/src/schema (`UPDATE_BINDINGS=1 cargo test -p cubby-host --lib bindings`). Do not edit.\n";
 
@@ -19,6 +19,8 @@ pub fn bindings() -> String {
     let mut declarations = Declarations { config, seen: HashSet::new(), by_name: BTreeMap::new() };
     declarations.visit::<ClientMessage>();
     declarations.visit::<HostMessage>();
+    declarations.visit::<ShellCommand>();
+    declarations.visit::<ShellReply>();
     let mut text = HEADER.to_owned();
     for declaration in declarations.by_name.values() {
         text.push('\n');

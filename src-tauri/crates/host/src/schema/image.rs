@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{FileSource, FileTarget};
+use super::{FileSource, FileTarget, Kept};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Image {
@@ -21,6 +21,8 @@ pub struct Image {
     /// Ports that the image says it listens on (`EXPOSE`).
     pub exposed: Vec<u16>,
     pub architecture: Option<String>,
+    /// It is in the bin; its names are those it had.
+    pub binned: Option<Kept>,
 }
 
 /// What came of removing an image.
@@ -41,6 +43,12 @@ pub enum ImageCommand {
     Tag { id: String, name: String },
     /// Takes a name away; the last one takes the image along. → `removed`
     Untag { name: String },
+    /// Takes all its names away, for a while; what uses it goes on. → `done`
+    Bin { id: String },
+    /// → `done`
+    Restore { id: String },
+    /// Removes every image in the bin for good. → `done`
+    EmptyBin,
     /// What [`ImageCommand::Prune`] would take. → `prune_preview`
     PrunePreview { all: bool },
     /// Images that no container uses: without a name, or `all`. → `pruned`

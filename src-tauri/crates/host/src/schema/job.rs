@@ -12,6 +12,10 @@ pub enum JobKind {
     Push,
     Save,
     Load,
+    /// Everything the machine has, into one file.
+    Export,
+    /// Such a file in the place of everything the machine has.
+    Import,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]

@@ -17,7 +17,7 @@ pub enum ClientMessage {
         id: u32,
         command: Command,
     },
-    /// On: a `snapshot` comes, then `changes`. Off (the window is hidden): nothing is pushed until it is on again.
+    /// On: a `snapshot` comes, then `changes`. Off (the window is hidden): only news are pushed until it is on again.
     Watch {
         on: bool,
     },
@@ -75,6 +75,10 @@ pub enum HostMessage {
     /// What changed since, in order; at most one such message per frame.
     Changes {
         changes: Vec<Change>,
+    },
+    /// Leads the page to one of its own places (`#/apps`): the user chose it outside the page.
+    Go {
+        place: String,
     },
     /// `weight` is what to acknowledge once the item was taken in.
     Stream {

@@ -26,8 +26,10 @@ mod job;
 mod machine;
 mod message;
 mod news;
+mod reach;
 mod registry;
 mod run;
+mod shell;
 mod stats;
 mod store;
 mod stream;
@@ -36,7 +38,8 @@ mod upkeep;
 pub use backend::{Backend, Stream, Terminal};
 pub use command::{Command, Reply};
 pub use container::{
-    Binned, Container, ContainerRef, ContainerState, Health, Mount, MountKind, Port, Protocol, Removal, StopReason,
+    Binned, Container, ContainerRef, ContainerState, Health, Kept, Mount, MountKind, Port, Protocol, Removal,
+    StopReason,
 };
 pub use engine::{EngineCommand, EngineEntry, EngineTls, Engines};
 pub use error::{AppError, ErrorCode, Remedy};
@@ -49,12 +52,15 @@ pub use image::{
 pub use job::{FileSource, FileTarget, Job, JobCommand, JobKind, JobState, JobStep, StepState};
 pub use machine::{ContextStatus, Figures, MachinePhase, MachineState, Problem, Stage, StageName, StageStatus};
 pub use message::{ClientMessage, HostMessage};
-pub use news::{News, NewsKind};
+pub use news::{DiskKind, News, NewsKind};
+pub use reach::{Reach, ReachCommand};
 pub use registry::{Login, LoginStore, RegistryCommand, Secret};
 pub use run::{EnvVar, MountRequest, PortRequest, RunContainer};
+pub use shell::{ShellCommand, ShellReply};
 pub use stats::{ProcessTable, StatsSample};
 pub use store::{Member, Network, NetworkCommand, NetworkReply, Volume, VolumeCommand, VolumeReply, VolumeSize};
 pub use stream::{LogChunk, LogLine, LogSource, OpenLogs, OpenTerminal, StreamItem, TerminalInput};
 pub use upkeep::{
-    Check, CheckVerdict, Held, Limits, MachineSettings, UpkeepCommand, UpkeepReply, Usage, UsageItem, UsageKind,
+    Check, CheckVerdict, GuestVersion, Held, Limits, MachineSettings, UpkeepCommand, UpkeepReply, Usage, UsageItem,
+    UsageKind, Versions,
 };

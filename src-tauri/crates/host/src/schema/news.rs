@@ -23,6 +23,12 @@ pub enum NewsKind {
     MachineFailed {
         title: String,
     },
+    /// The machine's own disk, or this computer's where that disk is kept.
+    DiskNearlyFull {
+        disk: DiskKind,
+        free_bytes: u64,
+        total_bytes: u64,
+    },
     /// Long work ended.
     JobDone {
         job: JobKind,
@@ -33,6 +39,13 @@ pub enum NewsKind {
         subject: String,
         detail: String,
     },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskKind {
+    Machine,
+    Computer,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{FileContent, FileListing, PrunePreview};
+use super::{FileContent, FileListing, Kept, PrunePreview};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Volume {
@@ -14,6 +14,8 @@ pub struct Volume {
     pub anonymous: bool,
     pub compose_project: Option<String>,
     pub labels: Vec<(String, String)>,
+    /// It is in the bin, under its own name.
+    pub binned: Option<Kept>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -56,6 +58,12 @@ pub enum VolumeCommand {
     Create { name: String, labels: Vec<(String, String)> },
     /// → `done`
     Remove { name: String },
+    /// Of a volume that no container uses. → `done`
+    Bin { name: String },
+    /// → `done`
+    Restore { name: String },
+    /// Removes every volume in the bin for good. → `done`
+    EmptyBin,
     /// → `sizes`
     Sizes,
     /// Volumes that no container uses: without a name, or `all`. → `prune_preview`
@@ -66,8 +74,8 @@ pub enum VolumeCommand {
     Files { name: String, path: String },
     /// The first 256 KiB. → `file`
     Read { name: String, path: String },
-    /// Saves a file, or a directory as an archive, into the user's downloads. → `saved`
-    Save { name: String, path: String },
+    /// Saves a file, or a directory as an archive, there or into the user's downloads. → `saved`
+    Save { name: String, path: String, to: Option<String> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]

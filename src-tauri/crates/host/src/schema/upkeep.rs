@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::FileTarget;
+use super::{FileSource, FileTarget};
 
 /// Absent: the usual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -71,6 +71,33 @@ pub struct Usage {
     pub disk: Vec<UsageItem>,
 }
 
+/// A guest image: its version, and the beginning of its id, as builds of one version differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct GuestVersion {
+    pub version: String,
+    pub id: String,
+}
+
+/// What is here, and what happened to the last upgrade. Nothing of it comes from the network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Versions {
+    pub app: String,
+    /// Of the background process; another one than the app's until it is started anew.
+    pub daemon: Option<String>,
+    /// That came with this installation.
+    pub installed: Option<GuestVersion>,
+    /// The last one that worked here; it boots when the installed one fails.
+    pub good: Option<GuestVersion>,
+    /// The installed one has been booted and has not yet proved itself.
+    pub on_trial: bool,
+    /// The one that failed its trial, and why.
+    pub taken_back: Option<GuestVersion>,
+    pub taken_back_why: String,
+    pub data_format: u32,
+    /// Markdown.
+    pub changelog: String,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Held {
     pub memory_bytes: u64,
@@ -96,6 +123,14 @@ pub enum UpkeepCommand {
     GiveBack,
     /// A file for whoever helps, without secrets. → `saved`
     SupportBundle { to: FileTarget },
+    /// Everything the machine has, as one file; it is off meanwhile. → `job`
+    Export { to: FileTarget },
+    /// Such a file in the place of everything that is there. → `job`
+    Import { from: FileSource },
+    /// Removes everything the machine has: images, containers, volumes, settings of the engine. → `done`
+    Reset,
+    /// → `versions`
+    Versions,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -117,5 +152,12 @@ pub enum UpkeepReply {
     },
     Saved {
         place: String,
+    },
+    Done,
+    Job {
+        id: u32,
+    },
+    Versions {
+        versions: Versions,
     },
 }

@@ -146,9 +146,11 @@ impl<B: Backend> Session<B> {
         if let Some(watch) = state.watch.take() {
             watch.abort();
         }
-        if on {
-            state.watch = Some(state.tasks.spawn(watch::watch(self.backend.clone(), self.out.clone())));
-        }
+        let (backend, out) = (self.backend.clone(), self.out.clone());
+        state.watch = Some(match on {
+            true => state.tasks.spawn(watch::watch(backend, out)),
+            false => state.tasks.spawn(watch::news(backend.events(), out)),
+        });
     }
 
     fn open(

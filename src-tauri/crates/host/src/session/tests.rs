@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::schema::{
-    Change, Event, LogChunk, LogLine, LogSource, MachinePhase, MachineState, OpenLogs, OpenTerminal, Reply, Snapshot,
-    Stream,
+    Change, Event, LogChunk, LogLine, LogSource, MachinePhase, MachineState, News, NewsKind, OpenLogs, OpenTerminal,
+    Reply, Snapshot, Stream,
 };
 
 /// Logs without end, a terminal that echoes, events by hand.
@@ -139,6 +139,20 @@ async fn watching_gives_a_snapshot_and_then_only_what_is_newer() {
     }
     let HostMessage::Changes { changes } = next_message(&mut incoming).await else { panic!("changes expected") };
     assert_eq!(changes.iter().map(|change| change.revision).collect::<Vec<_>>(), [6]);
+}
+
+#[tokio::test]
+async fn a_hidden_window_is_told_news_and_nothing_else() {
+    let (session, mut incoming, fake) = session();
+    session.handle(ClientMessage::Watch { on: false });
+    let news = News { id: 1, at_unix_ms: 2, what: NewsKind::MachineRestarted };
+    for event in [Event::ContainerRemoved { id: "c".into() }, Event::News { news: news.clone() }] {
+        fake.events.send(Change { revision: 6, event }).expect("somebody listens");
+    }
+    let HostMessage::Changes { changes } = next_message(&mut incoming).await else { panic!("changes expected") };
+    assert_eq!(changes, [Change { revision: 6, event: Event::News { news } }]);
+    session.handle(ClientMessage::Watch { on: true });
+    assert!(matches!(next_message(&mut incoming).await, HostMessage::Snapshot { .. }));
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! Pushes a snapshot and then what changes, at most one message per frame, the newest state of each object only.
+//! Pushes a snapshot and then what changes, at most one message per frame, the newest state of each object only; to a hidden
+//! window news only.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,6 +30,20 @@ pub(super) async fn watch<B: Backend>(backend: Arc<B>, out: mpsc::Sender<Outgoin
         send(&out, &HostMessage::Snapshot { snapshot }).await;
         if follow(&mut events, seen, &out).await.is_none() {
             return;
+        }
+    }
+}
+
+/// What somebody who does not look would want to know, and nothing else.
+pub(super) async fn news(mut events: broadcast::Receiver<Change>, out: mpsc::Sender<Outgoing>) {
+    while !out.is_closed() {
+        match events.recv().await {
+            Ok(change) if matches!(change.event, Event::News { .. }) => {
+                send(&out, &HostMessage::Changes { changes: vec![change] }).await;
+            }
+            // What was missed is old news.
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
         }
     }
 }

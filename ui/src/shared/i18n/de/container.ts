@@ -160,4 +160,5 @@ export const container: Record<keyof typeof english, string> = {
   "remove.bin": "Sie wird angehalten und kommt in den Papierkorb. 7 Tage lang kannst du sie zurücklegen, wie sie war; dann ist sie endgültig weg.",
   "remove.for_good": "Sofort endgültig entfernen",
   "remove.to_bin": "In den Papierkorb",
+  "remove.goes.bin": "Kommt in den Papierkorb",
 };

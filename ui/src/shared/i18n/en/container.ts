@@ -160,4 +160,5 @@ export const container = {
   "remove.bin": "It is stopped and goes into the bin. For 7 days you can put it back as it was; then it is gone for good.",
   "remove.for_good": "Remove for good at once",
   "remove.to_bin": "Move to the bin",
+  "remove.goes.bin": "Goes into the bin",
 };

@@ -153,4 +153,5 @@ export const container: Record<keyof typeof en, string> = {
   "remove.bin": "Se detiene y va a la papelera. Durante 7 días puedes recuperarlo tal como era; después desaparece para siempre.",
   "remove.for_good": "Eliminar para siempre ahora mismo",
   "remove.to_bin": "Mover a la papelera",
+  "remove.goes.bin": "Va a la papelera",
 };

@@ -153,4 +153,5 @@ export const container: Record<keyof typeof en, string> = {
   "remove.bin": "停止してごみ箱に移します。7 日間は元のまま戻せます。その後は完全に消えます。",
   "remove.for_good": "今すぐ完全に削除",
   "remove.to_bin": "ごみ箱に移す",
+  "remove.goes.bin": "ごみ箱に入るもの",
 };

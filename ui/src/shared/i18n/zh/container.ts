@@ -153,4 +153,5 @@ export const container: Record<keyof typeof en, string> = {
   "remove.bin": "它会被停止并放入回收站。7 天内您可以原样放回；之后将永久消失。",
   "remove.for_good": "立即永久移除",
   "remove.to_bin": "移到回收站",
+  "remove.goes.bin": "进入回收站",
 };

@@ -1,15 +1,11 @@
-//! Removing in a way that can be undone.
+//! Containers: stopped, and under a name that says what they were.
 //!
 //! ```text
 //!  web ──put──▶ stopped, no restart, named cubby-bin.<when>.<how>.web ──take out──▶ web, started when it ran
 //!                      └── after KEPT, or when the bin is over its budget ──▶ removed for good
 //! ```
 //!
-//! The mark is the container's name, in the engine: nothing of ours has to be kept in step with it, a crash of the app loses
-//! nothing, and any Docker engine will do. Its old name is free again at once. What a name cannot hold stays as it was: files,
-//! settings, labels, networks, volumes.
-
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//! Its old name is free again at once. What a name cannot hold stays as it was: files, settings, labels, networks, volumes.
 
 use bollard::Docker;
 use bollard::errors::Error;
@@ -19,12 +15,11 @@ use bollard::query_parameters::{
     RenameContainerOptionsBuilder, StartContainerOptions, StopContainerOptions,
 };
 
-use super::errors::app_error;
+use super::{Budget, forgiven, kept, now_unix_s};
+use crate::engine::errors::app_error;
 use crate::schema::{AppError, Binned, ContainerRef};
 
 const PREFIX: &str = "cubby-bin.";
-/// How long the bin keeps what is in it.
-pub const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Files written in binned containers, together; the oldest go first.
 const BUDGET_BYTES: u64 = 4 << 30;
 
@@ -83,11 +78,11 @@ impl Mark {
 /// What a container's name says about its being in the bin.
 pub fn read(name: &str) -> Option<Binned> {
     let mark = Mark::read(name)?;
-    let at_unix_ms = mark.at_unix_s.checked_mul(1000)?;
+    let kept = kept(mark.at_unix_s)?;
     Some(Binned {
         name: mark.name,
-        at_unix_ms,
-        until_unix_ms: at_unix_ms.checked_add(KEPT.as_millis() as u64)?,
+        at_unix_ms: kept.at_unix_ms,
+        until_unix_ms: kept.until_unix_ms,
         was_running: mark.running,
         volumes: mark.volumes,
     })
@@ -158,21 +153,16 @@ pub async fn sweep(docker: &Docker, everything: bool) -> Result<(), Error> {
     }
     // The newest first: what is left of the budget is theirs.
     binned.sort_by_key(|(mark, _)| std::cmp::Reverse(mark.at_unix_s));
-    let oldest_unix_s = now_unix_s().saturating_sub(KEPT.as_secs());
-    let mut bytes = 0;
+    let mut budget = Budget::of(BUDGET_BYTES, everything);
     for (mark, id) in binned {
-        if !everything && mark.at_unix_s >= oldest_unix_s {
+        let mut bytes = 0;
+        if budget.asks_size(mark.at_unix_s) {
             let options = InspectContainerOptionsBuilder::default().size(true).build();
             let found = docker.inspect_container(&id, Some(options)).await;
-            let size = found.ok().and_then(|found| found.size_rw).and_then(|size| u64::try_from(size).ok());
-            bytes += size.unwrap_or_default();
-            if bytes <= BUDGET_BYTES {
-                continue;
-            }
+            bytes = found.ok().and_then(|found| found.size_rw).and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
         }
-        match remove(docker, &id, mark.volumes).await {
-            Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
-            Err(err) => return Err(err),
+        if !budget.keeps(mark.at_unix_s, bytes) {
+            forgiven(remove(docker, &id, mark.volumes).await)?;
         }
     }
     Ok(())
@@ -227,10 +217,6 @@ fn restart_of(policy: Option<RestartPolicy>) -> Restart {
         }
         _ => Restart::No,
     }
-}
-
-fn now_unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

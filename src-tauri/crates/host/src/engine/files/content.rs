@@ -123,18 +123,35 @@ fn first_file(archive: impl Read) -> io::Result<(tar::Header, Vec<u8>, Option<St
     }
 }
 
-/// Saves a file as it is, or a directory as an archive, into `downloads`; says where.
-pub async fn save(docker: &Docker, id: &str, path: &str, downloads: &Path) -> Result<PathBuf, AppError> {
+/// Where a file of this computer goes.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Into a directory, under a name that nothing there has.
+    Into(PathBuf),
+    /// There, whatever is there: the user was asked.
+    Exactly(PathBuf),
+}
+
+impl Place {
+    pub fn create(&self, name: &str) -> io::Result<(File, PathBuf)> {
+        match self {
+            Self::Into(directory) => new_file(directory, name),
+            Self::Exactly(path) => Ok((File::create(path)?, path.clone())),
+        }
+    }
+}
+
+/// Saves a file as it is, or a directory as an archive; says where.
+pub async fn save(docker: &Docker, id: &str, path: &str, to: Place) -> Result<PathBuf, AppError> {
     const TITLE: &str = "It could not be saved";
     let path = clean(path);
     let source = archive(docker, id, &path);
     let name = path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("container").to_owned();
-    let downloads = downloads.to_owned();
-    let saved = tokio::task::spawn_blocking(move || save_archive(source, &name, &downloads)).await;
+    let saved = tokio::task::spawn_blocking(move || save_archive(source, &name, &to)).await;
     saved.map_err(|err| AppError::failed(TITLE, err.to_string()))?.map_err(|err| failed(TITLE, err))
 }
 
-fn save_archive(source: impl Read, name: &str, downloads: &Path) -> io::Result<PathBuf> {
+fn save_archive(source: impl Read, name: &str, to: &Place) -> io::Result<PathBuf> {
     // What comes is an archive in any case: its first header tells whether one file is all there is in it.
     let mut head = [0; 512];
     let mut source = source;
@@ -142,14 +159,14 @@ fn save_archive(source: impl Read, name: &str, downloads: &Path) -> io::Result<P
     let file = tar::Header::from_byte_slice(&head).entry_type() == tar::EntryType::Regular;
     let whole = io::Cursor::new(head).chain(source);
     if !file {
-        let (mut out, place) = new_file(downloads, &format!("{name}.tar"))?;
+        let (mut out, place) = to.create(&format!("{name}.tar"))?;
         let mut whole = whole;
         io::copy(&mut whole, &mut out)?;
         return Ok(place);
     }
     let mut archive = tar::Archive::new(whole);
     let mut entry = archive.entries()?.next().ok_or_else(|| io::Error::other("the archive is empty"))??;
-    let (mut out, place) = new_file(downloads, name)?;
+    let (mut out, place) = to.create(name)?;
     io::copy(&mut entry, &mut out)?;
     Ok(place)
 }
