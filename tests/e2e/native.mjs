@@ -16,6 +16,7 @@ export class NativePlace extends Place {
   constructor(name) {
     super(name);
     this.log = "";
+    this.others = [];
     this.socket = `unix://${this.home}/docker.sock`;
     this.env = { ...this.env, CUBBY_ENGINE: this.socket, HOME: this.home, DOCKER_CONFIG: path.join(this.home, "docker") };
   }
@@ -28,8 +29,21 @@ export class NativePlace extends Place {
   }
 
   /** Starts the engine; its log is kept and printed when the suite fails. */
-  async serve() {
-    const parameters = ["engine", "--listen", this.socket, "--data-root", `${this.home}/data`, "--run-dir", `${this.home}/run`];
+  serve() {
+    return this.#engine(this.socket, "", []);
+  }
+
+  /** Another engine beside it, also on `tcp://` addresses. Its socket's address. */
+  async another(name, ...addresses) {
+    const socket = `unix://${this.home}/${name}.sock`;
+    this.others.push(socket);
+    await this.#engine(socket, `${name}-`, addresses);
+    return socket;
+  }
+
+  async #engine(socket, prefix, addresses) {
+    const listen = [socket, ...addresses].flatMap((address) => ["--listen", address]);
+    const parameters = ["engine", ...listen, "--data-root", `${this.home}/${prefix}data`, "--run-dir", `${this.home}/${prefix}run`];
     // It says on its standard error that it listens. One process: a pipe in the shell would outlive its end.
     const started = this.start("/bin/sh", ["-c", `exec "$0" "$@" 2>&1`, engine, ...parameters], /API listens/, { NO_COLOR: "1" });
     this.children.at(-1).stdout.on("data", (text) => (this.log = (this.log + text).slice(-LOG_CHARACTERS)));
@@ -37,25 +51,31 @@ export class NativePlace extends Place {
   }
 
   docker(...parameters) {
-    return execFileSync("docker", ["-H", this.socket, ...parameters], { env: this.env, encoding: "utf8", timeout: 60_000 }).trim();
+    return this.dockerAt(this.socket, ...parameters);
+  }
+
+  dockerAt(socket, ...parameters) {
+    return execFileSync("docker", ["-H", socket, ...parameters], { env: this.env, encoding: "utf8", timeout: 60_000 }).trim();
   }
 
   async end(failed) {
     if (failed) console.error(`--- engine\n${this.log}`);
-    try {
-      for (const id of this.docker("ps", "-aq").split("\n").filter(Boolean)) this.docker("rm", "-f", id);
-    } catch {
-      // The engine is gone: what it left goes with its directories.
+    for (const socket of [this.socket, ...this.others]) {
+      try {
+        for (const id of this.dockerAt(socket, "ps", "-aq").split("\n").filter(Boolean)) this.dockerAt(socket, "rm", "-f", id);
+      } catch {
+        // The engine is gone: what it left goes with its directories.
+      }
+      this.#stopEngine(socket);
     }
-    this.#stopEngine();
     await super.end(false);
   }
 
   /** The shell that feeds the log is this suite's child; the engine is the shell's, and does not end with it. */
-  #stopEngine() {
+  #stopEngine(socket) {
     for (const entry of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
       try {
-        if (readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0").includes(this.socket)) process.kill(Number(entry), "SIGTERM");
+        if (readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0").includes(socket)) process.kill(Number(entry), "SIGTERM");
       } catch {
         // It ended meanwhile.
       }

@@ -6,56 +6,34 @@ import { existsSync, readFileSync, readdirSync, readlinkSync, writeFileSync } fr
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { NativePlace, imageArchive } from "../native.mjs";
-import { artifacts, programs, require, still, until } from "../place.mjs";
+import { until } from "../place.mjs";
+import { Walk } from "./walk.mjs";
 
-const { chromium } = require("playwright-core");
 const IMAGE = "e2e/apps:1";
 /** How soon the loss of the engine must be on screen. */
 const SHOWN_MS = 2000;
 let place;
-let browser;
+let walk;
 let page;
-let failed = false;
-const pageErrors = [];
 
 before(async () => {
   place = new NativePlace("apps");
-  const url = await place.open();
+  walk = await Walk.begin(place, "apps");
+  page = walk.page;
   const serve = ["/bin/sh", "-c", "echo started; echo oops >&2; exec /bin/busybox httpd -f -p 80 -h /srv"];
   place.docker("load", "-q", "-i", imageArchive(place.home, IMAGE, [{ "srv/index.html": "hello", "etc/app.conf": "colour = blue\n" }], { ExposedPorts: { "80/tcp": {} }, Cmd: serve, StopSignal: "SIGKILL" }));
-  browser = await chromium.launch({ executablePath: programs.chromium, args: ["--no-sandbox"] });
-  page = await browser.newPage({ viewport: { width: 1280, height: 860 }, locale: "en-US" });
-  page.on("pageerror", (error) => pageErrors.push(error.stack ?? String(error)));
-  await page.goto(url);
 });
 
-after(async () => {
-  await browser?.close();
-  await place?.end(failed);
-});
+after(() => (walk ? walk.end() : place?.end(true)));
 
-const shot = (name) => page.screenshot({ path: path.join(artifacts, `browser-apps-${name}.png`) });
-
-/** A step of the walk: what fails is pictured once, and those after it are not tried. */
-function step(name, run) {
-  test(name, async () => {
-    assert.ok(!failed, "not tried: an earlier step failed");
-    try {
-      await run();
-    } catch (error) {
-      failed = true;
-      await shot("failure");
-      throw error;
-    }
-  });
-}
-
-const go = (where) => page.evaluate((hash) => { location.hash = `#/${hash}`; }, where);
-const sees = (selector, timeout = 30_000) => page.waitForSelector(selector, { timeout });
-const gone = (selector) => page.waitForSelector(selector, { state: "detached", timeout: 30_000 });
-const text = (selector) => page.textContent(selector);
-const reads = (selector, words) => until(`“${words}” in ${selector}`, async () => ((await page.locator(selector).first().textContent({ timeout: 100 }).catch(() => "")) ?? "").includes(words));
-const inspect = (name) => JSON.parse(place.docker("inspect", name))[0];
+const step = (name, run) => test(name, () => walk.step(run));
+const shot = (name) => walk.shot(name);
+const go = (where) => walk.go(where);
+const sees = (selector, timeout) => walk.sees(selector, timeout);
+const gone = (selector) => walk.gone(selector);
+const text = (selector) => walk.text(selector);
+const reads = (selector, words) => walk.reads(selector, words);
+const inspect = (name) => walk.inspect(name);
 const tab = async (name) => {
   await page.click(`#tab-${name}`);
   await sees(`#tab-${name}[aria-selected=true]`);
@@ -302,16 +280,10 @@ step("removing in the details can be undone", async () => {
 });
 
 step("no part of it has a violation that axe can find, light or dark", async () => {
-  await page.evaluate(readFileSync(require.resolve("axe-core/axe.min.js"), "utf8"));
   // What the page is made of is the same in the dark; colours are not.
-  const rules = { light: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"], dark: { type: "rule", values: ["color-contrast"] } };
-  let scheme = "light";
-  const check = async (where, within = "body") => {
-    await still(page);
-    const { violations } = await page.evaluate(([part, runOnly]) => globalThis.axe.run(document.querySelector(part), { runOnly, resultTypes: ["violations"] }), [within, rules[scheme]]);
-    assert.deepEqual(violations.flatMap(({ id, nodes }) => nodes.map((node) => `${where}: ${id}: ${node.html} ${node.any.map((one) => one.message).join("; ")}`)), []);
-  };
-  for (scheme of ["light", "dark"]) {
+  const rules = { light: undefined, dark: ["color-contrast"] };
+  for (const scheme of ["light", "dark"]) {
+    const check = (where, within) => walk.accessible(where, within, rules[scheme]);
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
     await go("apps");
     await sees("[data-container=web] [data-usage]");
@@ -338,4 +310,18 @@ step("no part of it has a violation that axe can find, light or dark", async () 
   }
 });
 
-test("no script failed meanwhile", () => assert.deepEqual(pageErrors, []));
+step("every action of the list and of every tab is reached by the keyboard", async () => {
+  await page.emulateMedia({ colorScheme: "light" });
+  await go("apps");
+  await sees("[data-container=web] [data-usage]");
+  await walk.reachable("list");
+  await page.focus("[data-container=web] a.main");
+  await page.keyboard.press("Enter");
+  for (const name of ["overview", "logs", "files", "stats", "processes", "environment", "inspect"]) {
+    while ((await page.getAttribute("[role=tab][aria-selected=true]", "id")) !== `tab-${name}`) await page.press("[role=tab][aria-selected=true]", "ArrowRight");
+    await until("its contents", () => page.evaluate(() => !/…/.test(document.querySelector("[role=tabpanel] [role=status]")?.textContent ?? "")));
+    await walk.reachable(name);
+  }
+});
+
+test("no script failed meanwhile", () => assert.deepEqual(walk.pageErrors, []));
