@@ -3,7 +3,7 @@
 //! Method: subjects are interleaved round by round within one run; medians are reported with minimum and maximum;
 //! absolute times say something about this machine only, ratios within a run travel. Peers (dockerd, podman) take part
 //! when their sockets are named in `CUBBY_BENCH_PEERS` (`name=unix:///path,…`). `CUBBY_BENCH_ONLY` names parts, separated by
-//! commas: `engine`, `ports`, `names`, `machine`, `shares`, `images`; rows that a run does not measure stay on the page as they are.
+//! commas: `engine`, `ports`, `names`, `machine`, `shares`, `images`, `window`; rows that a run does not measure stay on the page as they are.
 
 mod client;
 mod crowd;
@@ -18,6 +18,7 @@ mod ports;
 mod shares;
 mod subject;
 mod summary;
+mod window;
 mod within;
 
 use std::path::Path;
@@ -30,13 +31,14 @@ type Part = (&'static str, fn(&mut page::Page));
 fn main() {
     let mut page = page::Page::new();
     let only = std::env::var("CUBBY_BENCH_ONLY").unwrap_or_default();
-    let parts: [Part; 6] = [
+    let parts: [Part; 7] = [
         ("engine", engine),
         ("ports", ports::measure),
         ("names", names::measure),
         ("machine", machine),
         ("shares", shares::measure),
         ("images", images::measure),
+        ("window", window::measure),
     ];
     for (_, measure) in parts.iter().filter(|(name, _)| only.is_empty() || only.split(',').any(|part| part == *name)) {
         measure(&mut page);
