@@ -9,9 +9,10 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
-use cubby_harness::Registry;
+use cubby_harness::{Engine, NativeEngine, Place, Registry, wait_for};
 use serde_json::{Value, json};
 
 use super::{allow_plain, archive, change_settings, host, plain, send};
@@ -81,6 +82,40 @@ fn what_a_mirror_that_dies_in_the_middle_of_a_blob_lacks_comes_from_its_registry
 }
 
 #[test]
+fn a_pull_whose_client_goes_is_given_up_and_leaves_nothing() {
+    // On an engine of its own: what others pull meanwhile would be counted.
+    if Place::of_this_run() == Place::Guest {
+        return eprintln!("skipped: the shared machine's other cases pull too");
+    }
+    let engine = Arc::new(Engine::Native(NativeEngine::start()));
+    let docker = engine.docker();
+    let registry = Arc::new(plain(&engine).0);
+    let [stalled, straight] = [Fate::Stalls, Fate::Lives].map(|fate| Door::before(registry.clone(), fate));
+    let [name, again] = [&stalled, &straight].map(|door| format!("{}:{}/given-up:1", host(&engine), door.port));
+    for name in [&name, &again] {
+        allow_plain(&engine, name.split('/').next().expect("a host"));
+    }
+    docker.run_with_input(["load"], &archive(&again, BLOB, 13)).ok();
+    docker.run(["push", &again]).ok();
+    docker.run(["rmi", &again]).ok();
+    let unfinished = || {
+        let verdicts = String::from_utf8(send(&engine, "GET", "/cubby/store/verify", None).body).expect("text");
+        let done: Value = serde_json::from_str(verdicts.lines().last()?).expect("JSON");
+        done["unfinished"].as_u64()
+    };
+    let mut client = docker.command(["pull", "-q", &name]).spawn().expect("the client starts");
+    let patience = Duration::from_secs(60);
+    wait_for("a layer on its way", patience, || {
+        (stalled.passed.load(Ordering::SeqCst) >= DEATH && unfinished()? == 1).then_some(())
+    });
+    client.kill().expect("the client is ours");
+    client.wait().expect("the client is ours");
+    wait_for("nothing on its way", patience, || (unfinished()? == 0).then_some(()));
+    docker.run(["pull", "-q", &again]).ok();
+    registry.kill();
+}
+
+#[test]
 fn an_upload_that_is_cut_in_the_middle_is_taken_up_again() {
     let (docker, engine) = docker();
     let registry = Arc::new(plain(&engine).0);
@@ -133,6 +168,8 @@ enum Fate {
     DiesForGood,
     /// It lives, but one connection is cut when so much has gone in.
     CutOnce,
+    /// When so much has come out, nothing more does.
+    Stalls,
 }
 
 /// A door to a registry, which counts what comes out of it.
@@ -163,7 +200,10 @@ fn serve(mut client: TcpStream, registry: &Registry, fate: Fate, passed: &Atomic
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", registry.port)) else { return };
     let (Ok(mut from), Ok(mut to)) = (client.try_clone(), server.try_clone()) else { return };
     let cuts = deaths.clone();
+    // Its other end goes with the thread, which ends with the client.
+    let (here, gone) = std::sync::mpsc::channel::<()>();
     thread::spawn(move || {
+        let _here = here;
         let (mut buffer, mut sent) = (vec![0; 64 << 10], 0);
         while let Ok(n @ 1..) = from.read(&mut buffer) {
             sent += n as u64;
@@ -181,6 +221,11 @@ fn serve(mut client: TcpStream, registry: &Registry, fate: Fate, passed: &Atomic
             return;
         }
         let before = passed.fetch_add(n as u64, Ordering::SeqCst);
+        if fate == Fate::Stalls && before + n as u64 >= DEATH {
+            // Until the client is gone, which shuts the way in.
+            while gone.recv().is_ok() {}
+            return;
+        }
         let due = matches!(fate, Fate::DiesOnce | Fate::DiesForGood) && before < DEATH && before + n as u64 >= DEATH;
         if due && deaths.fetch_add(1, Ordering::SeqCst) == 0 {
             registry.kill();

@@ -1,5 +1,7 @@
 //! TLS with an authority of its own, and passwords.
 
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
 use cubby_harness::{Registry, RegistryOptions};
 use serde_json::json;
 
@@ -83,4 +85,51 @@ fn a_registry_that_wants_a_clients_certificate_lets_in_the_one_that_is_stored_fo
     let secret = send(&engine, "GET", "/cubby/registries", None);
     assert!(!String::from_utf8_lossy(&secret.body).contains("PRIVATE KEY"), "{secret:?}");
     assert_eq!(send(&engine, "DELETE", &certificates, None).status, 204);
+}
+
+/// A credential helper that keeps one login in a file. Source: docker/docker-credential-helpers, the protocol.
+const HELPER: &str = "#!/bin/sh
+case $1 in
+store) cat > \"$0.kept\" ;;
+get) cat > /dev/null; cat \"$0.kept\" 2> /dev/null || { echo 'credentials not found in native keychain'; exit 1; } ;;
+erase) cat > /dev/null; rm -f \"$0.kept\" ;;
+list) echo '{}' ;;
+esac
+";
+
+fn install_helper(dir: &Path) {
+    let helper = dir.join("docker-credential-cubby-test");
+    fs::write(&helper, HELPER).expect("a file can be written");
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    fs::write(dir.join("config.json"), json!({ "credsStore": "cubby-test" }).to_string())
+        .expect("a file can be written");
+}
+
+#[test]
+fn a_login_that_a_credential_helper_of_the_host_keeps_is_used() {
+    let (_, engine) = docker();
+    let registry = Registry::start(RegistryOptions { password: true, ..RegistryOptions::default() });
+    let server = format!("{}:{}", host(&engine), registry.port);
+    super::allow_plain(&engine, &server);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    install_helper(dir.path());
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
+    let docker = own_docker(&engine, dir.path());
+    let run = |arguments: &[&str]| docker.command(arguments).env("PATH", &path).output().expect("the client starts");
+    let fine = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let name = format!("{server}/team/helped:1");
+    docker.run_with_input(["load"], &archive(&name, 100_000, 14)).ok();
+    assert!(!run(&["push", &name]).status.success(), "nobody is logged in yet");
+    fine(&["login", "-u", "user", "-p", "secret", &server]);
+    let config = fs::read_to_string(dir.path().join("config.json")).expect("the client's configuration");
+    assert!(!config.contains("\"auth\""), "the helper keeps it, not the file: {config}");
+    fine(&["push", &name]);
+    fine(&["rmi", &name]);
+    fine(&["pull", &name]);
+    fine(&["rmi", &name]);
+    fine(&["logout", &server]);
+    assert!(!run(&["pull", &name]).status.success(), "nobody is logged in any more");
 }
