@@ -241,3 +241,18 @@ fn rotated_logs_are_packed_and_read_as_one() {
         "{one:?}"
     );
 }
+
+#[test]
+fn control_groups_are_read_only_unless_asked_for() {
+    let (docker, _engine) = docker();
+    let make = "[ -e /sys/fs/cgroup/cgroup.procs ] && d=/sys/fs/cgroup/own || d=/sys/fs/cgroup/pids/own; mkdir $d";
+    let run = |options: &[&str]| docker.run([&["run", "--rm"], options, &[IMAGE, "sh", "-c", make]].concat());
+    let refused = run(&[]);
+    assert!(refused.code != 0 && refused.stderr.contains("Read-only file system"), "{refused:?}");
+    run(&["--security-opt", "writable-cgroups=true"]).ok();
+    run(&["--privileged"]).ok();
+    let told = run(&["--privileged", "--security-opt", "writable-cgroups=false"]);
+    assert!(told.code != 0, "{told:?}");
+    let potato = run(&["--security-opt", "writable-cgroups=potato"]);
+    assert!(potato.stderr.contains("invalid --security-opt 2: \"writable-cgroups=potato\""), "{potato:?}");
+}

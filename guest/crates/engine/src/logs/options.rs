@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use regex_lite::Regex;
 
 use crate::{
-    containers::model::LogConfig,
+    containers::model::{LogConfig, parse_bool},
     error::{Error, Result},
 };
 
@@ -196,13 +196,9 @@ fn check_mode(options: &BTreeMap<String, String>) -> Result<()> {
     }
 }
 
-/// Source: Go `strconv.ParseBool`.
 fn truth(text: &str) -> Result<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
-        _ => Err(Error::invalid(format!("strconv.ParseBool: parsing {text:?}: invalid syntax"))),
-    }
+    let invalid = || Error::invalid(format!("strconv.ParseBool: parsing {text:?}: invalid syntax"));
+    parse_bool(text).ok_or_else(invalid)
 }
 
 fn count(text: &str) -> Result<u32> {

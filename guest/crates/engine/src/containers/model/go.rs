@@ -103,6 +103,15 @@ pub fn value<'de, A: de::MapAccess<'de>, T: Default + Deserialize<'de>>(map: &mu
     Ok(map.next_value::<Option<T>>()?.unwrap_or_default())
 }
 
+/// Source: Go `strconv.ParseBool`.
+pub fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 pub fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

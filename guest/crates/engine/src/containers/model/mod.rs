@@ -16,7 +16,7 @@ mod resources;
 
 pub use config::{Config, Health, Healthcheck, ProbeResult};
 pub(crate) use go::go_struct;
-pub use go::{Empty, Sequence};
+pub use go::{Empty, Sequence, parse_bool};
 pub use host::{HostConfig, LogConfig, PortBinding, PortMap, RestartPolicy};
 pub use mount::{BindOptions, DriverConfig, ImageOptions, MountPoint, MountSpec, TmpfsOptions, VolumeOptions};
 pub use network::{Endpoint, IpamConfig, NetworkingConfig};

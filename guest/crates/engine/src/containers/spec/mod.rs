@@ -56,7 +56,7 @@ pub fn build(context: Context<'_>) -> Result<Spec, String> {
         .set_root(Some(root))
         .set_hostname((host.uts_mode != "host").then(|| record.config.hostname.clone()))
         .set_domainname((host.uts_mode != "host").then(|| record.config.domainname.clone()))
-        .set_mounts(Some(mounts::all(record, context.mounts, &context.files)))
+        .set_mounts(Some(mounts::all(record, context.mounts, &context.files, context.security)))
         .set_linux(Some(linux));
     Ok(spec)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::Mount;
 
-use super::defaults;
+use super::{Security, defaults};
 use crate::containers::model::Record;
 
 /// A mount of the user's with its source in place.
@@ -52,7 +52,7 @@ pub struct FileMounts {
 }
 
 /// Every mount in the order in which they are made: a parent before what is below it.
-pub fn all(record: &Record, mut user: Vec<ReadyMount>, files: &FileMounts) -> Vec<Mount> {
+pub fn all(record: &Record, mut user: Vec<ReadyMount>, files: &FileMounts, security: &Security) -> Vec<Mount> {
     let host = &record.host_config;
     for (file, destination) in
         [(&files.resolv_conf, "/etc/resolv.conf"), (&files.hostname, "/etc/hostname"), (&files.hosts, "/etc/hosts")]
@@ -69,12 +69,13 @@ pub fn all(record: &Record, mut user: Vec<ReadyMount>, files: &FileMounts) -> Ve
         }
     }
     user.sort_by_key(|mount| (mount.destination().matches('/').count(), mount.destination().to_owned()));
-    let mut mounts = system(record, &user);
+    let writable_cgroups = security.writable_cgroups.unwrap_or(host.privileged);
+    let mut mounts = system(record, &user, writable_cgroups);
     mounts.extend(user.into_iter().map(ready));
     mounts
 }
 
-fn system(record: &Record, user: &[ReadyMount]) -> Vec<Mount> {
+fn system(record: &Record, user: &[ReadyMount], writable_cgroups: bool) -> Vec<Mount> {
     let host = &record.host_config;
     let taken = |destination: &str| user.iter().any(|mount| mount.destination() == destination);
     let mut mounts = Vec::new();
@@ -99,7 +100,8 @@ fn system(record: &Record, user: &[ReadyMount]) -> Vec<Mount> {
                     continue;
                 }
             }
-            "/sys" | "/sys/fs/cgroup" if host.privileged => options.retain(|option| option != "ro"),
+            "/sys" if host.privileged => options.retain(|option| option != "ro"),
+            "/sys/fs/cgroup" if writable_cgroups => options.retain(|option| option != "ro"),
             _ => {}
         }
         mounts.push(mount(destination, kind, source.into(), options));

@@ -6,7 +6,7 @@ use cubby_runtime::seccomp::{self, Program};
 
 use super::capabilities;
 use crate::{
-    containers::model::HostConfig,
+    containers::model::{HostConfig, parse_bool},
     error::{Error, Result},
 };
 
@@ -16,6 +16,8 @@ pub struct Security {
     pub no_new_privileges: bool,
     /// `systempaths=unconfined`: nothing masked, nothing read-only.
     pub show_all: bool,
+    /// Whether the container may make control groups below its own; privileged ones may unless told otherwise.
+    pub writable_cgroups: Option<bool>,
     pub seccomp: Seccomp,
 }
 
@@ -39,6 +41,11 @@ impl Security {
                     security.no_new_privileges = true;
                     continue;
                 }
+                "writable-cgroups" => {
+                    security.writable_cgroups = Some(true);
+                    continue;
+                }
+                "disable" => continue,
                 "systempaths=unconfined" => {
                     security.show_all = true;
                     continue;
@@ -48,15 +55,14 @@ impl Security {
             let Some((name, value)) = option.split_once(['=', ':']) else {
                 return Err(Error::invalid(format!("invalid --security-opt 1: {option:?}")));
             };
+            let flag =
+                || parse_bool(value).ok_or_else(|| Error::invalid(format!("invalid --security-opt 2: {option:?}")));
             match name {
                 "seccomp" => security.seccomp = seccomp_of(value),
-                "no-new-privileges" => {
-                    security.no_new_privileges =
-                        value.parse().map_err(|_| Error::invalid(format!("invalid --security-opt 2: {option:?}")))?;
-                }
+                "no-new-privileges" => security.no_new_privileges = flag()?,
+                "writable-cgroups" => security.writable_cgroups = Some(flag()?),
                 // Not on this kernel; dockerd without AppArmor and SELinux takes them too.
                 "apparmor" | "label" => {}
-                "writable-cgroups" => {}
                 _ => return Err(Error::invalid(format!("invalid --security-opt 2: {option:?}"))),
             }
         }
@@ -105,6 +111,11 @@ mod tests {
         assert!(security.no_new_privileges && security.seccomp == Seccomp::Unconfined);
         assert!(!parse(&["no-new-privileges=false"]).unwrap().no_new_privileges);
         assert_eq!(parse(&["seccomp={}"]).unwrap().seccomp, Seccomp::Profile("{}".into()));
+        assert_eq!(parse(&["writable-cgroups"]).unwrap().writable_cgroups, Some(true));
+        assert_eq!(parse(&["writable-cgroups=F"]).unwrap().writable_cgroups, Some(false));
+        for bad in ["writable-cgroups=potato", "no-new-privileges=maybe"] {
+            assert_eq!(parse(&[bad]).unwrap_err().message(), format!("invalid --security-opt 2: {bad:?}"));
+        }
         assert!(parse(&["bogus"]).is_err());
         assert!(parse(&["bogus=1"]).is_err());
     }
