@@ -161,6 +161,13 @@ fn volumes() -> Vec<Row> {
         row("GET", "/volumes", "/volumes", 200, Json(is::<docker::VolumeListResponse>)),
         row("GET", "/volumes/{name}", "/volumes/endpoints-vol", 200, Json(is::<docker::Volume>)),
         row("GET", "/volumes/{name}", "/volumes/nobody", 404, Error("get nobody: no such volume")),
+        row(
+            "PUT",
+            "/volumes/{name}",
+            "/volumes/endpoints-vol?version=1",
+            503,
+            Error("volume update only valid for cluster"),
+        ),
         row("DELETE", "/volumes/{name}", "/volumes/endpoints-vol", 204, Nothing),
         row(
             "DELETE",

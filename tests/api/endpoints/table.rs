@@ -471,5 +471,10 @@ fn off() -> Vec<Row> {
         row("POST", "/swarm/join", "/swarm/join", 501, Error("")),
         row("GET", "/plugins", "/plugins", 200, Empty),
         row("GET", "/plugins/{name}/json", "/plugins/nobody/json", 404, Error("plugin \"nobody\" not found")),
+        row("DELETE", "/plugins/{name}", "/plugins/nobody", 404, Error("plugin \"nobody\" not found")),
+        row("POST", "/plugins/{name}/{verb}", "/plugins/nobody/enable", 404, Error("plugin \"nobody\" not found")),
+        row("GET", "/plugins/privileges", "/plugins/privileges?remote=x", 501, Error("plugins are not supported")),
+        row("POST", "/plugins/pull", "/plugins/pull?remote=x", 501, Error("plugins are not supported")),
+        row("POST", "/plugins/create", "/plugins/create?name=x", 501, Error("plugins are not supported")),
     ]
 }
