@@ -15,7 +15,7 @@ use crate::footprint::{self, allocated, comes_down, disk_of, settled};
 
 const MIB: u64 = 1 << 20;
 /// Tables of the filesystem that are written when a part of the disk is used for the first time.
-const TABLES: u64 = 4 * MIB;
+const TABLES: u64 = 8 * MIB;
 /// Where the guest sees this computer's loopback. Source: QEMU's user network.
 const HOST: &str = "10.0.2.2";
 
