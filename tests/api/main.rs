@@ -24,6 +24,7 @@ mod neighbour;
 mod network_kinds;
 mod networks;
 mod options;
+mod outside;
 mod ports;
 mod ports_cli;
 mod registry;

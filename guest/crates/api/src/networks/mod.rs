@@ -1,5 +1,6 @@
 //! `/networks/…`. Source: API 1.50 `Network*`.
 
+mod certificates;
 mod ports;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub fn routes() -> Router<Arc<Engine>> {
         .route("/networks/{id}/connect", post(connect))
         .route("/networks/{id}/disconnect", post(disconnect))
         .route("/cubby/containers/{id}/ports", get(ports::check))
+        .route("/cubby/certificates", get(certificates::show).put(certificates::set))
 }
 
 async fn list(State(engine): State<Arc<Engine>>, query: Query) -> Result<Json<Vec<Network>>, ApiError> {

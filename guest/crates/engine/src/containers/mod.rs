@@ -38,6 +38,7 @@ mod names;
 mod neighbours;
 mod netfiles;
 mod oom;
+mod outside;
 mod pause;
 mod port_check;
 mod ports;

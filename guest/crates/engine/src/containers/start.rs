@@ -167,13 +167,15 @@ impl Containers {
         let security = Security::parse(&record.host_config)?;
         let join = self.shared_namespaces(&record)?;
         let joined = self.join_network(&record).await?;
-        let record = match self.linked_environment(&record) {
+        let files = self.network_files(&record, joined.as_ref()).await?;
+        let rootfs = self.open_rootfs(&record).await?;
+        let outside = self.outside(&record, &rootfs.mount).await?;
+        let record = match [outside.env, self.linked_environment(&record)].concat() {
             env if env == record.linked_env => record,
             env => self.note(container, |record| record.linked_env = env),
         };
-        let files = self.network_files(&record, joined.as_ref()).await?;
-        let rootfs = self.open_rootfs(&record).await?;
-        let Mounts { ready, detached } = self.ready_mounts(&record, rootfs.owner).await?;
+        let Mounts { mut ready, detached } = self.ready_mounts(&record, rootfs.owner).await?;
+        ready.extend(outside.mount);
         let context = Context { record: &record, user: &rootfs.user, security: &security, mounts: ready, files };
         let spec = spec::build(context).map_err(Error::internal)?;
         let seccomp = security.filter(&record.host_config).map_err(Error::internal)?;

@@ -29,7 +29,7 @@ pub struct Record {
     /// Legacy links: alias → id of the other container.
     #[serde(default)]
     pub links: BTreeMap<String, String>,
-    /// Variables of the present run about them.
+    /// Variables of the present run about them, and of the way out.
     #[serde(default)]
     pub linked_env: Vec<String>,
     #[serde(default)]
