@@ -5,15 +5,23 @@
 //!  file    ──▶ locked ──▶ grown if it shall be larger (never shrunk)
 //! ```
 //!
+//! On Windows it is a VHDX, which Hyper-V insists on, and the lock is on a file beside it: there a lock keeps the hypervisor out
+//! as well.
+//!
 //! Invariant: whoever holds a [`LockedDisk`] is the only one to run a machine on that file on this host.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
+#[cfg(not(windows))]
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::spec::DataDisk;
+use crate::hypervisor::MachineError;
+use crate::spec::{DataDisk, MachineSpec};
+use crate::system;
 
 /// Unit of sparseness when the template is unpacked.
+#[cfg(not(windows))]
 const BLOCK_BYTES: usize = 64 * 1024;
 /// A template that unpacks to more than this is damaged: the guest image's is a few dozen mebibytes.
 const MAX_TEMPLATE_BYTES: u64 = 16 << 30;
@@ -36,11 +44,24 @@ pub enum DiskError {
 /// A data disk that is ours alone until this is dropped.
 #[derive(Debug)]
 pub struct LockedDisk {
+    // Why not there: Hyper-V takes no disk that anybody has open for writing.
+    #[cfg(not(windows))]
     file: File,
     path: PathBuf,
+    _lock: Lock,
 }
 
 impl LockedDisk {
+    /// The disk of a machine. Unpacking a template takes a while: not on the runtime's threads.
+    pub async fn of_machine(spec: &MachineSpec) -> Result<LockedDisk, MachineError> {
+        let (template, disk) = (spec.image.data_template.clone(), spec.data_disk.clone());
+        let opened = tokio::task::spawn_blocking(move || LockedDisk::open_or_create(&template, &disk));
+        match opened.await {
+            Ok(result) => Ok(result?),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
     /// Opens the disk, making it from `template` (zstd) if it is not there. Blocking.
     pub fn open_or_create(template: &Path, disk: &DataDisk) -> Result<LockedDisk, DiskError> {
         let opened = match LockedDisk::open(&disk.path)? {
@@ -61,8 +82,13 @@ impl LockedDisk {
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(DiskError::NotAFile(path.to_owned()));
         }
-        lock(&file, path)?;
-        Ok(Some(LockedDisk { file, path: path.to_owned() }))
+        let lock = Lock::take(&file, path)?;
+        Ok(Some(LockedDisk {
+            #[cfg(not(windows))]
+            file,
+            path: path.to_owned(),
+            _lock: lock,
+        }))
     }
 
     fn create(template: &Path, disk: &DataDisk) -> Result<LockedDisk, DiskError> {
@@ -73,10 +99,14 @@ impl LockedDisk {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&unfinished).map_err(failed("create"))?;
-        lock(&file, &disk.path)?;
+        let lock = Lock::take(&file, &disk.path)?;
         // Another process may have finished between our look and our lock.
-        if let Some(opened) = LockedDisk::open(&disk.path)? {
-            return Ok(opened);
+        if disk.path.exists() {
+            drop(lock);
+            if let Some(opened) = LockedDisk::open(&disk.path)? {
+                return Ok(opened);
+            }
+            return Err(DiskError::InUse(disk.path.clone()));
         }
         file.set_len(0).map_err(failed("create"))?;
         let filled = fill(&file, template, disk).and_then(|()| {
@@ -87,9 +117,20 @@ impl LockedDisk {
             let _ = std::fs::remove_file(&unfinished);
             return Err(err);
         }
-        Ok(LockedDisk { file, path: disk.path.clone() })
+        Ok(LockedDisk {
+            #[cfg(not(windows))]
+            file,
+            path: disk.path.clone(),
+            _lock: lock,
+        })
     }
 
+    #[cfg(windows)]
+    fn grow(&self, size_bytes: u64) -> Result<(), DiskError> {
+        crate::vhdx::grow(&self.path, size_bytes).map_err(|source| fail("grow", &self.path, source))
+    }
+
+    #[cfg(not(windows))]
     fn grow(&self, size_bytes: u64) -> Result<(), DiskError> {
         let failed = |source| fail("grow", &self.path, source);
         let now = self.file.metadata().map_err(failed)?.len();
@@ -105,23 +146,52 @@ impl LockedDisk {
 
     /// Bytes that the file occupies, holes left out.
     pub fn allocated_bytes(&self) -> u64 {
-        let Ok(metadata) = self.file.metadata() else { return 0 };
-        #[cfg(unix)]
-        return std::os::unix::fs::MetadataExt::blocks(&metadata) * 512;
-        #[cfg(not(unix))]
-        return metadata.len();
+        std::fs::metadata(&self.path).map_or(0, |metadata| system::allocated_bytes(&metadata))
     }
 }
 
-fn lock(file: &File, path: &Path) -> Result<(), DiskError> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(DiskError::InUse(path.to_owned())),
-        Err(TryLockError::Error(source)) => Err(DiskError::Io { action: "lock", path: path.to_owned(), source }),
+/// Held as long as the disk is in use. Where locks are advisory it is on the disk itself.
+#[derive(Debug)]
+struct Lock {
+    _beside: Option<File>,
+}
+
+impl Lock {
+    fn take(file: &File, path: &Path) -> Result<Lock, DiskError> {
+        let failed = |source| DiskError::Io { action: "lock", path: path.to_owned(), source };
+        let beside = match cfg!(windows) {
+            false => None,
+            true => {
+                let mut options = OpenOptions::new();
+                options.create(true).truncate(false).write(true);
+                Some(options.open(with_suffix(path, ".lock")).map_err(failed)?)
+            }
+        };
+        match beside.as_ref().unwrap_or(file).try_lock() {
+            Ok(()) => Ok(Lock { _beside: beside }),
+            Err(TryLockError::WouldBlock) => Err(DiskError::InUse(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
     }
+}
+
+#[cfg(windows)]
+fn fill(file: &File, template: &Path, disk: &DataDisk) -> Result<(), DiskError> {
+    let damaged = |source| DiskError::Template { path: template.to_owned(), source };
+    let failed = |source| fail("fill", &disk.path, source);
+    let packed = File::open(template).map_err(damaged)?;
+    let unpacked = zstd::Decoder::new(packed).map_err(damaged)?;
+    let mut ids = [[0; 16]; 2];
+    for id in &mut ids {
+        getrandom::fill(id).map_err(|err| failed(io::Error::other(err)))?;
+    }
+    let size_bytes = disk.size_bytes.clamp(1 << 30, MAX_TEMPLATE_BYTES.max(disk.size_bytes));
+    crate::vhdx::write(file, &mut unpacked.take(MAX_TEMPLATE_BYTES), size_bytes, ids.map(u128::from_be_bytes))
+        .map_err(failed)
 }
 
 /// Unpacks the template without writing its holes.
+#[cfg(not(windows))]
 fn fill(mut file: &File, template: &Path, disk: &DataDisk) -> Result<(), DiskError> {
     let damaged = |source| DiskError::Template { path: template.to_owned(), source };
     let failed = |source| fail("fill", &disk.path, source);
@@ -146,6 +216,7 @@ fn fill(mut file: &File, template: &Path, disk: &DataDisk) -> Result<(), DiskErr
 }
 
 /// Fills `block` as far as the stream goes.
+#[cfg(not(windows))]
 fn read_block(from: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < block.len() {
@@ -169,15 +240,8 @@ fn fail(action: &'static str, path: &Path, source: io::Error) -> DiskError {
     DiskError::Io { action, path: path.to_owned(), source }
 }
 
-#[cfg(unix)]
 fn free_mib(path: &Path) -> u64 {
-    let dir = path.parent().unwrap_or(Path::new("/"));
-    rustix::fs::statvfs(dir).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize) >> 20)
-}
-
-#[cfg(not(unix))]
-fn free_mib(_path: &Path) -> u64 {
-    0
+    system::free_bytes(path.parent().unwrap_or(Path::new("/"))).map_or(0, |bytes| bytes >> 20)
 }
 
 /// Makes a rename last through a power cut.
@@ -196,6 +260,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

@@ -82,6 +82,8 @@ pub enum MachineError {
     PortInUse(u32),
     #[error("console log {path}")]
     Console { path: PathBuf, source: std::io::Error },
+    #[error("the system takes no machine like this")]
+    Configuration(#[source] std::io::Error),
     #[error("{program} could not be started")]
     Spawn { program: PathBuf, source: std::io::Error },
     #[error("hypervisor ended while the machine was starting: {0}")]

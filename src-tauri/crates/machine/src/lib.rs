@@ -12,6 +12,10 @@
 //! | [`disk_copy`] | a second one with the same content, for an upgrade that may fail |
 //! | [`console`] | the guest's console as a rotating log file |
 //! | [`stream`] | connections into and out of the guest |
+//! | [`system`] | memory, free space: what the operating system tells |
+//! | `native` | what the two backends below share |
+//! | `vz` | macOS: Virtualization.framework |
+//! | `hcs` | Windows: Host Compute Service |
 //! | `qemu` | Linux: QEMU as a child process, KVM where it really boots, else TCG |
 //!
 //! Invariants: a machine never outlives the process that started it; the guest is hostile; nothing blocks the async
@@ -24,9 +28,24 @@ pub mod hypervisor;
 pub mod image;
 pub mod spec;
 pub mod stream;
+pub mod system;
 
 #[cfg(target_os = "linux")]
 pub mod qemu;
+
+#[cfg(windows)]
+pub mod pipe;
+
+#[cfg(any(test, not(target_os = "linux")))]
+mod guest_words;
+#[cfg(any(test, windows))]
+mod hcs;
+#[cfg(any(test, not(target_os = "linux")))]
+mod native;
+#[cfg(any(test, windows))]
+mod vhdx;
+#[cfg(any(test, target_os = "macos"))]
+mod vz;
 
 pub use cubby_share_device::{FolderError, Folders};
 pub use disk::DiskError;
@@ -40,5 +59,9 @@ pub use stream::{DialError, Dialer, Listener, Stream};
 
 #[cfg(target_os = "linux")]
 pub use cubby_share_device as share_device;
+#[cfg(windows)]
+pub use hcs::Hcs;
 #[cfg(target_os = "linux")]
 pub use qemu::Qemu;
+#[cfg(target_os = "macos")]
+pub use vz::Vz;

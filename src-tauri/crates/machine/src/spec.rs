@@ -32,3 +32,25 @@ pub struct DataDisk {
     /// Size the guest shall see. A disk that is larger already stays as it is.
     pub size_bytes: u64,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::image::Arch;
+
+    /// A machine for tests of what is made of it, with awkward names.
+    pub fn spec() -> MachineSpec {
+        let cmdline = "console=hvc0 quiet";
+        MachineSpec {
+            name: "a,b".into(),
+            runtime_dir: "/run/cubby".into(),
+            image: GuestImage::of_files(Arch::X86_64, "/img/ker,nel", "/img/initramfs", "/img/data.zst", cmdline),
+            extra_cmdline: "loglevel=7".into(),
+            cpus: 2,
+            memory_mib: 1024,
+            data_disk: DataDisk { path: "/home/jo,e/data.raw".into(), size_bytes: 1 << 30 },
+            shares: Folders::default(),
+            console_log: "/log/console.log".into(),
+        }
+    }
+}

@@ -1,8 +1,7 @@
-//! The real guest image on the real QEMU: boot stages over the BOOT port, dials, the end.
+//! The real guest image on this host's real hypervisor: boot stages over the BOOT port, dials, the end.
 //!
 //! Wants an image in `CUBBY_GUEST_IMAGE`, or where `cargo xtask image` puts it. Without one it says so and passes,
 //! unless `CUBBY_REQUIRE_GUEST` is set, as CI does.
-#![cfg(target_os = "linux")]
 // Why: the exemption for tests does not reach the helpers of an integration test.
 #![allow(clippy::unwrap_used)]
 
@@ -10,8 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cubby_machine::{
-    DataDisk, DialError, Dialer, ExitReason, GuestImage, Hypervisor, Listener, Machine, MachineSpec, Qemu, StopMode,
-    Stream,
+    DataDisk, DialError, Dialer, ExitReason, GuestImage, Hypervisor, Listener, Machine, MachineSpec, StopMode, Stream,
 };
 use cubby_wire::boot::{BootMessage, Stage};
 use cubby_wire::control::{Reply, Request};
@@ -36,6 +34,21 @@ fn image() -> Option<GuestImage> {
     }
 }
 
+#[cfg(target_os = "linux")]
+fn hypervisor(image: GuestImage, state_dir: &Path) -> impl Hypervisor {
+    cubby_machine::Qemu::new(image, state_dir)
+}
+
+#[cfg(target_os = "macos")]
+fn hypervisor(_image: GuestImage, _state_dir: &Path) -> impl Hypervisor {
+    cubby_machine::Vz
+}
+
+#[cfg(windows)]
+fn hypervisor(_image: GuestImage, _state_dir: &Path) -> impl Hypervisor {
+    cubby_machine::Hcs
+}
+
 struct Booted {
     machine: Box<dyn Machine>,
     boot: Listener,
@@ -52,12 +65,15 @@ impl Booted {
             extra_cmdline: String::new(),
             cpus: 2,
             memory_mib: 512,
-            data_disk: DataDisk { path: dir.path().join("data.raw"), size_bytes: 4 << 30 },
+            data_disk: DataDisk {
+                path: dir.path().join(if cfg!(windows) { "data.vhdx" } else { "data.raw" }),
+                size_bytes: 4 << 30,
+            },
             shares: Default::default(),
             console_log: dir.path().join("console.log"),
         };
         image.verify().unwrap();
-        let machine = Qemu::new(image, dir.path()).create(spec).await.unwrap();
+        let machine = hypervisor(image, dir.path()).create(spec).await.unwrap();
         let boot = machine.listen(ports::BOOT).unwrap();
         Booted { machine, boot, dir }
     }
@@ -117,7 +133,9 @@ async fn the_guest_boots_answers_and_boots_again() {
     }
     let figures = booted.machine.figures();
     println!("{figures:?}");
-    assert!(figures.resident_bytes > 0 && figures.disk_allocated_bytes > 0);
+    assert!(figures.disk_allocated_bytes > 0);
+    // Elsewhere the guest is in a process of the system's.
+    assert!(figures.resident_bytes > 0 || cfg!(not(target_os = "linux")));
 
     // A power cut: the next boot finds the same disk, and the old streams have ended.
     booted.machine.stop(StopMode::Kill).await;

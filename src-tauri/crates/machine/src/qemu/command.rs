@@ -177,28 +177,7 @@ mod tests {
     use cubby_share_device::Folders;
 
     use super::*;
-    use crate::image::GuestImage;
-    use crate::spec::DataDisk;
-
-    fn spec() -> MachineSpec {
-        MachineSpec {
-            name: "a,b".into(),
-            runtime_dir: "/run/cubby".into(),
-            image: GuestImage::of_files(
-                Arch::X86_64,
-                "/img/ker,nel",
-                "/img/initramfs",
-                "/img/data.zst",
-                "console=hvc0 quiet",
-            ),
-            extra_cmdline: "loglevel=7".into(),
-            cpus: 2,
-            memory_mib: 1024,
-            data_disk: DataDisk { path: "/home/jo,e/data.raw".into(), size_bytes: 1 << 30 },
-            shares: Folders::default(),
-            console_log: "/log/console.log".into(),
-        }
-    }
+    use crate::spec::tests::spec;
 
     fn args(accelerator: Accelerator) -> Vec<String> {
         machine(&spec(), &program(true), accelerator, 7).into_iter().map(|arg| arg.into_string().unwrap()).collect()

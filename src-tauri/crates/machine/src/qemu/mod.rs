@@ -74,7 +74,7 @@ impl Hypervisor for Qemu {
         Box::pin(async move {
             let program = self.find().await?;
             let capabilities = probe::probe(program, &self.image, &self.state_dir).await;
-            let disk = lock_disk(&spec).await?;
+            let disk = LockedDisk::of_machine(&spec).await?;
             if capabilities.accelerator == Accelerator::Tcg
                 && spec.image.arch == Arch::X86_64
                 && let Ok(Some(khz)) = tokio::task::spawn_blocking(tsc::khz).await
@@ -84,15 +84,5 @@ impl Hypervisor for Qemu {
             let machine = machine::QemuMachine::new(program.clone(), capabilities.accelerator, spec, disk)?;
             Ok(Box::new(machine) as Box<dyn Machine>)
         })
-    }
-}
-
-/// Unpacking a template takes a while: not on the runtime's threads.
-async fn lock_disk(spec: &MachineSpec) -> Result<LockedDisk, MachineError> {
-    let (template, disk) = (spec.image.data_template.clone(), spec.data_disk.clone());
-    let opened = tokio::task::spawn_blocking(move || LockedDisk::open_or_create(&template, &disk));
-    match opened.await {
-        Ok(result) => Ok(result?),
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
 }
