@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if matches!(args.command, Command::Daemon) {
         // Before any thread exists: a session of its own, so that closing the terminal does not end the machine.
-        let _ = rustix::process::setsid();
+        cubby_host::local::leave_terminal();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

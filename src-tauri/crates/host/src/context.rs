@@ -9,13 +9,13 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::dirs::Dirs;
+use crate::local;
 use crate::schema::ContextStatus;
 
 #[derive(Debug, thiserror::Error)]
@@ -64,12 +64,12 @@ impl Config {
     pub fn write(&self, config: Map<String, Value>) -> Result<(), ContextError> {
         let path = self.path();
         // It may hold credentials: never more readable than it was.
-        let mode = fs::metadata(&path).map_or(0o600, |meta| meta.permissions().mode() & 0o777);
+        let options = local::as_readable_as(&path);
         let text = serde_json::to_string_pretty(&Value::Object(config))
             .map_err(|err| ContextError::Config(path.clone(), err))?;
         // A link (dotfiles in a repository) stays a link.
         let target = fs::canonicalize(&path).unwrap_or(path);
-        replace(&target, text.as_bytes(), mode)
+        replace(&target, text.as_bytes(), options)
     }
 }
 
@@ -116,7 +116,7 @@ impl Context {
             "Metadata": { "Description": "Cubby" },
             "Endpoints": { "docker": { "Host": self.docker_host, "SkipTLSVerify": false } },
         });
-        replace(&self.meta(), meta.to_string().as_bytes(), 0o644)
+        replace(&self.meta(), meta.to_string().as_bytes(), fs::File::options())
     }
 
     /// Makes it the one in use, creating it first.
@@ -154,14 +154,14 @@ fn cli_found() -> bool {
 }
 
 /// Writes all of it or nothing.
-fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), ContextError> {
+fn replace(path: &Path, content: &[u8], mut options: fs::OpenOptions) -> Result<(), ContextError> {
     let failed = |err| ContextError::Write(path.to_owned(), err);
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(failed)?;
     }
     let unfinished = path.with_extension(format!("cubby-{}", std::process::id()));
     let written = (|| {
-        let mut file = fs::File::options().create(true).write(true).truncate(true).mode(mode).open(&unfinished)?;
+        let mut file = options.create(true).write(true).truncate(true).open(&unfinished)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&unfinished, path)

@@ -5,18 +5,28 @@
 //! runtime  $XDG_RUNTIME_DIR/cubby/<profile>/      docker.sock, daemon.sock       (else /tmp/cubby-<uid>/<profile>)
 //! ```
 //!
+//! On macOS the state is below `~/Library/Application Support`, on Windows below `%LOCALAPPDATA%`, where sockets are named pipes
+//! (`\\.\pipe\cubby_engine` for the default profile).
+//!
 //! `CUBBY_HOME` moves both below one directory (tests, portable installs). Both directories are private to their owner:
 //! whoever can open `docker.sock` is root in the guest. Socket paths always fit into `sun_path`.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::local;
 
 /// Longest socket path that every supported system takes, without the closing zero. Source: `sun_path` in macOS' sys/un.h.
 const MAX_SOCKET_PATH_BYTES: usize = 103;
+
+/// Where the user's programs keep data, below the home directory.
+#[cfg(target_os = "macos")]
+const DATA_HOME: &str = "Library/Application Support";
+#[cfg(windows)]
+const DATA_HOME: &str = r"AppData\Local";
+#[cfg(not(any(target_os = "macos", windows)))]
+const DATA_HOME: &str = ".local/share";
 
 /// The longest file name that we put into the runtime directory.
 const LONGEST_SOCKET_NAME: &str = "vhost-user-00.sock";
@@ -47,11 +57,11 @@ impl Env {
     pub fn of_process() -> Self {
         let path = |name| std::env::var_os(name).filter(|v: &OsString| !v.is_empty()).map(PathBuf::from);
         Self {
-            home: path("HOME"),
+            home: path(if cfg!(windows) { "USERPROFILE" } else { "HOME" }),
             cubby_home: path("CUBBY_HOME"),
-            xdg_data_home: path("XDG_DATA_HOME"),
+            xdg_data_home: path(if cfg!(windows) { "LOCALAPPDATA" } else { "XDG_DATA_HOME" }),
             xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
-            uid: rustix::process::getuid().as_raw(),
+            uid: local::user_id(),
         }
     }
 }
@@ -85,7 +95,7 @@ impl Dirs {
             None => {
                 let data = match absolute(&env.xdg_data_home) {
                     Some(data) => data,
-                    None => absolute(&env.home).ok_or(DirsError::NoHome)?.join(".local/share"),
+                    None => absolute(&env.home).ok_or(DirsError::NoHome)?.join(DATA_HOME),
                 };
                 let runtime = absolute(&env.xdg_runtime_dir).map(|dir| dir.join("cubby")).unwrap_or(short.clone());
                 (data.join("cubby").join(profile), runtime.join(profile))
@@ -113,16 +123,24 @@ impl Dirs {
 
     /// The Docker API on the host.
     pub fn docker_socket(&self) -> PathBuf {
-        self.runtime.join("docker.sock")
+        if cfg!(windows) { self.pipe("engine") } else { self.runtime.join("docker.sock") }
     }
 
-    /// `unix:///…/docker.sock`
+    /// `unix:///…/docker.sock`, `npipe:////./pipe/cubby_engine`
     pub fn docker_host(&self) -> String {
-        format!("unix://{}", self.docker_socket().display())
+        local::address(&self.docker_socket())
     }
 
     pub fn daemon_socket(&self) -> PathBuf {
-        self.runtime.join("daemon.sock")
+        if cfg!(windows) { self.pipe("daemon") } else { self.runtime.join("daemon.sock") }
+    }
+
+    /// Pipes have no directories: other profiles, and other homes, have names of their own.
+    fn pipe(&self, what: &str) -> PathBuf {
+        let home = std::env::var_os("CUBBY_HOME").map(|_| format!("-{:016x}", fnv1a(&self.runtime)));
+        let profile = (self.profile != "default").then(|| format!("-{}", self.profile));
+        let name = [Some(format!("cubby_{what}")), profile, home].into_iter().flatten().collect::<String>();
+        PathBuf::from(format!(r"\\.\pipe\{name}"))
     }
 
     /// Held by the one daemon of this profile.
@@ -131,7 +149,7 @@ impl Dirs {
     }
 
     pub fn data_disk(&self) -> PathBuf {
-        self.state.join("data.raw")
+        self.state.join(if cfg!(windows) { "data.vhdx" } else { "data.raw" })
     }
 
     pub fn logs(&self) -> PathBuf {
@@ -150,36 +168,25 @@ impl Dirs {
 /// FNV-1a: stable across builds, which `DefaultHasher` does not promise.
 fn fnv1a(path: &Path) -> u64 {
     path.as_os_str()
-        .as_bytes()
+        .as_encoded_bytes()
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
 }
 
 fn make_private(dir: &Path) -> Result<(), DirsError> {
-    let failed = |e| DirsError::Make(dir.to_owned(), e);
-    match fs::symlink_metadata(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
-        }
-        Err(e) => return Err(failed(e)),
-        Ok(_) => {}
+    match local::make_private_dir(dir) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(why)) => Err(DirsError::NotPrivate(dir.to_owned(), why)),
+        Err(err) => Err(DirsError::Make(dir.to_owned(), err)),
     }
-    // Looked at after making it: in /tmp somebody may have been faster.
-    let meta = fs::symlink_metadata(dir).map_err(failed)?;
-    if !meta.is_dir() {
-        return Err(DirsError::NotPrivate(dir.to_owned(), "it is not a directory"));
-    }
-    if meta.uid() != rustix::process::getuid().as_raw() {
-        return Err(DirsError::NotPrivate(dir.to_owned(), "it belongs to another user"));
-    }
-    if meta.mode() & 0o077 != 0 {
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
 
     fn env() -> Env {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cubby_machine::{
     DataDisk, Dialer, DiskError, ExitReason, Figures, GuestImage, Hypervisor, ImageError, Listener, MachineError,
-    MachineSpec, ProbeError, StopMode,
+    MachineSpec, ProbeError, StopMode, system,
 };
 
 use crate::dirs::Dirs;
@@ -43,10 +43,7 @@ impl Size {
 }
 
 pub fn host_memory_mib() -> Option<u32> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    u32::try_from(kib / 1024).ok()
+    u32::try_from(system::memory_bytes()? >> 20).ok()
 }
 
 /// Machines of one profile.
@@ -89,6 +86,18 @@ pub fn hypervisor(image: GuestImage, dirs: &Dirs) -> Box<dyn Hypervisor> {
     // What this computer can do is the same for every profile.
     let shared = dirs.state.parent().unwrap_or(&dirs.state);
     Box::new(cubby_machine::Qemu::new(image, shared))
+}
+
+/// This host's hypervisor for an image.
+#[cfg(target_os = "macos")]
+pub fn hypervisor(_image: GuestImage, _dirs: &Dirs) -> Box<dyn Hypervisor> {
+    Box::new(cubby_machine::Vz)
+}
+
+/// This host's hypervisor for an image.
+#[cfg(windows)]
+pub fn hypervisor(_image: GuestImage, _dirs: &Dirs) -> Box<dyn Hypervisor> {
+    Box::new(cubby_machine::Hcs)
 }
 
 impl Hardware for ThisHost {
@@ -175,8 +184,7 @@ impl ThisHost {
     }
 
     fn check_space(&self) -> Result<(), Problem> {
-        let Ok(disk) = rustix::fs::statvfs(&self.dirs.state) else { return Ok(()) };
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let Some(free) = system::free_bytes(&self.dirs.state) else { return Ok(()) };
         if free >= MIN_FREE_BYTES {
             return Ok(());
         }
@@ -229,6 +237,7 @@ impl Machine for Real {
         Ok(Box::new(RealListener(listener)))
     }
 
+    #[cfg(target_os = "linux")]
     fn shares(&self) -> Option<cubby_machine::share_device::Shares> {
         self.machine.shares()
     }
@@ -258,7 +267,14 @@ impl Listen for RealListener {
     }
 }
 
+/// Elsewhere the hypervisor is part of the system.
+#[cfg(not(target_os = "linux"))]
+fn hypervisor_child() -> Option<u32> {
+    None
+}
+
 /// The QEMU among our children. This process runs one machine at a time.
+#[cfg(target_os = "linux")]
 fn hypervisor_child() -> Option<u32> {
     let us = std::process::id().to_string();
     for process in std::fs::read_dir("/proc").ok()?.flatten() {

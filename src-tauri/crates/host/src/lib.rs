@@ -13,6 +13,7 @@ pub mod forwarder;
 pub mod guest_image;
 pub mod hardware;
 pub mod link;
+pub mod local;
 pub mod proxy;
 pub mod relay;
 pub mod schema;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use cubby_wire::ports;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::access::{Access, reach};
+use crate::local::{Listener, Stream};
 use crate::relay::relay_client;
 
 /// Bounds, adjustable by tests.
@@ -34,7 +34,7 @@ impl Default for Limits {
 }
 
 /// Serves `listener` until the returned future is dropped, which closes every connection.
-pub async fn serve(listener: &UnixListener, access: watch::Receiver<Access>, limits: Limits) {
+pub async fn serve(listener: &Listener, access: watch::Receiver<Access>, limits: Limits) {
     let slots = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -61,7 +61,7 @@ pub async fn serve(listener: &UnixListener, access: watch::Receiver<Access>, lim
     }
 }
 
-async fn connection(client: UnixStream, mut access: watch::Receiver<Access>, limits: Limits) {
+async fn connection(client: Stream, mut access: watch::Receiver<Access>, limits: Limits) {
     let link = match reach(&mut access, limits.patience).await {
         Ok(link) => link,
         Err(why) => return refuse(client, &why).await,
@@ -78,7 +78,7 @@ async fn connection(client: UnixStream, mut access: watch::Receiver<Access>, lim
 }
 
 /// Answers one HTTP request with 503 and closes.
-async fn refuse(mut client: UnixStream, why: &(impl std::fmt::Display + ?Sized)) {
+async fn refuse(mut client: Stream, why: &(impl std::fmt::Display + ?Sized)) {
     let answered = async {
         let head_only = request_head(&mut client).await?.starts_with(b"HEAD ");
         let body = serde_json::json!({ "message": why.to_string() }).to_string();
@@ -105,7 +105,7 @@ async fn refuse(mut client: UnixStream, why: &(impl std::fmt::Display + ?Sized))
 }
 
 /// Reads to the blank line that ends a request's head, at most 16 KiB.
-async fn request_head(client: &mut UnixStream) -> std::io::Result<Vec<u8>> {
+async fn request_head(client: &mut Stream) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     let mut chunk = [0; 1024];
     while head.len() < 16 * 1024 && !head.windows(4).any(|w| w == b"\r\n\r\n") {
@@ -118,9 +118,12 @@ async fn request_head(client: &mut UnixStream) -> std::io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::path::PathBuf;
     use std::sync::Arc;
+
+    use tokio::net::UnixStream;
 
     use super::*;
     use crate::fake::{Guest, wait_for};

@@ -10,7 +10,6 @@
 //! HTTP error to a large upload).
 
 use std::io;
-use std::os::fd::AsFd;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 
@@ -56,10 +55,10 @@ where
         }
         done = one_way(&mut near_read, &mut far_write) => {
             done?;
-            let twin = C::twin(&near_read)?;
+            let watch = C::watch(&near_read)?;
             tokio::select! {
                 done = back => { done?; }
-                gone = C::hung_up(&twin) => gone?,
+                gone = C::hung_up(&watch) => gone?,
             }
         }
     }
@@ -75,13 +74,15 @@ pub trait Client: Sized {
     where
         Self: 'a;
 
+    /// Knows of the socket's end, whatever its halves wait for.
+    type Watch: Send + Sync;
+
     fn halves(&mut self) -> (Self::Read<'_>, Self::Write<'_>);
 
-    /// The same socket once more, with a readiness of its own.
-    fn twin(read: &Self::Read<'_>) -> io::Result<Self>;
+    fn watch(read: &Self::Read<'_>) -> io::Result<Self::Watch>;
 
     /// Returns when the socket is closed in both directions (`EPOLLHUP`), which for a peer that still reads never is.
-    fn hung_up(twin: &Self) -> impl Future<Output = io::Result<()>> + Send;
+    fn hung_up(watch: &Self::Watch) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 macro_rules! client {
@@ -94,9 +95,12 @@ macro_rules! client {
                 self.split()
             }
 
-            fn twin(read: &Self::Read<'_>) -> io::Result<Self> {
+            type Watch = Self;
+
+            /// The same socket once more, with a readiness of its own.
+            fn watch(read: &Self::Read<'_>) -> io::Result<Self> {
                 let socket: &tokio::net::$socket = read.as_ref();
-                Self::from_std(socket.as_fd().try_clone_to_owned()?.into())
+                Self::from_std(twin(socket)?.into())
             }
 
             async fn hung_up(twin: &Self) -> io::Result<()> {
@@ -113,6 +117,60 @@ macro_rules! client {
     };
 }
 
+#[cfg(unix)]
+fn twin(socket: &impl std::os::fd::AsFd) -> io::Result<std::os::fd::OwnedFd> {
+    socket.as_fd().try_clone_to_owned()
+}
+
+#[cfg(windows)]
+fn twin(socket: &impl std::os::windows::io::AsSocket) -> io::Result<std::os::windows::io::OwnedSocket> {
+    socket.as_socket().try_clone_to_owned()
+}
+
+/// A pipe's end is looked at: Windows tells it only to those who read or write.
+#[cfg(windows)]
+impl Client for crate::local::Stream {
+    type Read<'a> = PipeReader<'a>;
+    type Write<'a> = tokio::io::WriteHalf<&'a mut Self>;
+
+    fn halves(&mut self) -> (Self::Read<'_>, Self::Write<'_>) {
+        let broken = self.watch();
+        let (read, write) = tokio::io::split(self);
+        (PipeReader { read, broken }, write)
+    }
+
+    type Watch = crate::local::Watch;
+
+    fn watch(read: &Self::Read<'_>) -> io::Result<Self::Watch> {
+        Ok(read.broken.clone())
+    }
+
+    async fn hung_up(pipe: &Self::Watch) -> io::Result<()> {
+        while !pipe.is_broken() {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(windows)]
+pub struct PipeReader<'a> {
+    read: tokio::io::ReadHalf<&'a mut crate::local::Stream>,
+    broken: crate::local::Watch,
+}
+
+#[cfg(windows)]
+impl AsyncRead for PipeReader<'_> {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buf: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::pin::Pin::new(&mut self.read).poll_read(cx, buf)
+    }
+}
+
+#[cfg(unix)]
 client!(UnixStream, unix);
 client!(TcpStream, tcp);
 
@@ -138,6 +196,7 @@ async fn one_way(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite 
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use tokio::net::UnixStream;

@@ -1,11 +1,9 @@
-//! Listening Unix sockets that only their owner may open.
+//! Listening sockets (Windows: pipes) that only their owner may open.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use tokio::net::UnixListener;
+use crate::local::{self, Listener};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
@@ -20,45 +18,68 @@ pub enum SocketError {
 /// A listening socket and its file, which goes when this is dropped (unless somebody put another in its place).
 #[derive(Debug)]
 pub struct Socket {
-    pub listener: UnixListener,
+    pub listener: Listener,
+    #[cfg(unix)]
     path: PathBuf,
-    inode: u64,
+    #[cfg(unix)]
+    file: u64,
 }
 
+#[cfg(unix)]
 impl Socket {
     /// Listens on `path`, mode 0600. A file that a dead process left is replaced; anything else there is an error.
     ///
     /// The directory must be private already: between `bind` and `chmod` the mode is the umask's.
     pub fn bind(path: &Path) -> Result<Self, SocketError> {
+        use std::fs;
+        use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+
         let failed = |e| SocketError::Listen(path.to_owned(), e);
         match fs::symlink_metadata(path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(failed(e)),
             Ok(meta) if !meta.file_type().is_socket() => return Err(SocketError::NotASocket(path.to_owned())),
             Ok(_) => {
-                if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                if local::is_served(path) {
                     return Err(SocketError::InUse(path.to_owned()));
                 }
                 fs::remove_file(path).map_err(failed)?;
             }
         }
-        let listener = UnixListener::bind(path).map_err(failed)?;
+        let listener = Listener::bind(path).map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let inode = fs::symlink_metadata(path).map_err(failed)?.ino();
-        Ok(Self { listener, path: path.to_owned(), inode })
+        let file = local::file_id(&fs::symlink_metadata(path).map_err(failed)?);
+        Ok(Self { listener, path: path.to_owned(), file })
     }
 }
 
+#[cfg(unix)]
 impl Drop for Socket {
     fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.ino() == self.inode) {
-            let _ = fs::remove_file(&self.path);
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|meta| local::file_id(&meta) == self.file) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(windows)]
+impl Socket {
+    /// Takes the pipe's name. A dead process leaves none behind.
+    pub fn bind(path: &Path) -> Result<Self, SocketError> {
+        match Listener::bind(path) {
+            Ok(listener) => Ok(Self { listener }),
+            Err(_) if local::is_served(path) => Err(SocketError::InUse(path.to_owned())),
+            Err(err) => Err(SocketError::Listen(path.to_owned(), err)),
         }
     }
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[tokio::test]

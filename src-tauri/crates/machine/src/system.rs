@@ -3,22 +3,29 @@
 use std::path::Path;
 
 /// Bytes that this user may still write below `dir`.
-#[cfg(unix)]
 pub fn free_bytes(dir: &Path) -> Option<u64> {
-    rustix::fs::statvfs(dir).ok().map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))
+    free_and_total_bytes(dir).map(|(free, _)| free)
 }
 
-/// Bytes that this user may still write below `dir`.
+/// Bytes that this user may still write where `dir` is, and all that are there.
+#[cfg(unix)]
+pub fn free_and_total_bytes(dir: &Path) -> Option<(u64, u64)> {
+    let fs = rustix::fs::statvfs(dir).ok()?;
+    let of = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
+    Some((of(fs.f_bavail), of(fs.f_blocks)))
+}
+
+/// Bytes that this user may still write where `dir` is, and all that are there.
 #[cfg(windows)]
-pub fn free_bytes(dir: &Path) -> Option<u64> {
+pub fn free_and_total_bytes(dir: &Path) -> Option<(u64, u64)> {
     use std::os::windows::ffi::OsStrExt;
 
     use windows_sys::Win32::Storage::FileSystem::GetDiskFreeSpaceExW;
     let name: Vec<u16> = dir.as_os_str().encode_wide().chain([0]).collect();
-    let mut free = 0;
-    // SAFETY: the name ends with a zero; the one result wanted has room, the others may be null.
-    let done = unsafe { GetDiskFreeSpaceExW(name.as_ptr(), &mut free, std::ptr::null_mut(), std::ptr::null_mut()) };
-    (done != 0).then_some(free)
+    let (mut free, mut total) = (0, 0);
+    // SAFETY: the name ends with a zero; the results wanted have room, the other may be null.
+    let done = unsafe { GetDiskFreeSpaceExW(name.as_ptr(), &mut free, &mut total, std::ptr::null_mut()) };
+    (done != 0).then_some((free, total))
 }
 
 /// All of this computer's memory.

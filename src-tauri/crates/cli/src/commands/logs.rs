@@ -2,11 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use cubby_host::dirs::Dirs;
+use cubby_host::local::file_id;
 
 use crate::args::Log;
 use crate::failure::Failure;
@@ -51,8 +51,8 @@ fn copy(path: &Path, mut opened: Option<File>, follow: bool) -> io::Result<()> {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(200));
-        let old = opened.as_ref().and_then(|file| file.metadata().ok()).map(|meta| meta.ino());
-        if std::fs::metadata(path).ok().map(|meta| meta.ino()) != old
+        let old = opened.as_ref().and_then(|file| file.metadata().ok()).map(|meta| file_id(&meta));
+        if std::fs::metadata(path).ok().map(|meta| file_id(&meta)) != old
             && let Ok(new) = File::open(path)
         {
             opened = Some(new);

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::say;
 
 pub async fn run(dirs: &Dirs, output: Option<PathBuf>) -> Result<(), Failure> {
-    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let home = std::env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
     let mut bundle = Bundle::new(Redactor::new(home.as_deref()));
     bundle.text("versions.txt", &versions());
     // A daemon that answers nonsense is a reason to want a bundle, not to get none.
@@ -38,14 +38,12 @@ fn default_name(profile: &str) -> PathBuf {
 }
 
 fn versions() -> String {
-    let uname = rustix::system::uname();
     let os = std::fs::read_to_string(Path::new("/etc/os-release")).unwrap_or_default();
     let os = os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or("unknown").trim_matches('"');
     format!(
-        "cubby {}\nsystem {os}\nkernel {} {}\nprocessors {}\n",
+        "cubby {}\nsystem {os}\nkernel {}\nprocessors {}\n",
         env!("CARGO_PKG_VERSION"),
-        uname.release().to_string_lossy(),
-        uname.machine().to_string_lossy(),
+        cubby_host::local::system_version(),
         std::thread::available_parallelism().map_or(0, usize::from),
     )
 }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cubby_wire::frame::{self, FrameError};
-use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use super::protocol::{Figures, Reply, Request, Status};
 use super::spawn::{SpawnError, spawn};
 use crate::dirs::Dirs;
+use crate::local::{self, Stream};
 use crate::schema::MachineState;
 
 /// How long a killed daemon may take to be gone; it is its kernel's work alone.
@@ -36,14 +36,14 @@ pub enum ClientError {
 /// A conversation with the daemon.
 #[derive(Debug)]
 pub struct Client {
-    stream: UnixStream,
+    stream: Stream,
 }
 
 impl Client {
     /// `None` when no daemon runs.
     pub async fn connect(dirs: &Dirs) -> Result<Option<Self>, ClientError> {
         let path = dirs.daemon_socket();
-        match UnixStream::connect(&path).await {
+        match local::connect(&path).await {
             Ok(stream) => Ok(Some(Self { stream })),
             // Refused: left behind by a daemon that was killed. Reset: it ended with us in its backlog.
             Err(err)
@@ -137,7 +137,7 @@ impl Client {
     }
 }
 
-async fn reply(stream: &mut UnixStream) -> Result<Reply, ClientError> {
+async fn reply(stream: &mut Stream) -> Result<Reply, ClientError> {
     match frame::read(stream).await {
         Ok(Some(reply)) => Ok(reply),
         Ok(None) | Err(FrameError::Io(_) | FrameError::Truncated) => Err(ClientError::Gone),
@@ -148,7 +148,7 @@ async fn reply(stream: &mut UnixStream) -> Result<Reply, ClientError> {
 /// The machine's states: the present one first, then each change (in a hurry some are left out, never the last).
 #[derive(Debug)]
 pub struct Subscription {
-    stream: UnixStream,
+    stream: Stream,
 }
 
 impl Subscription {

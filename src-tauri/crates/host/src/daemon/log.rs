@@ -1,9 +1,10 @@
 //! The daemon's log file: set aside once when it has grown.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use crate::local;
 
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -12,5 +13,5 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     if fs::metadata(path).is_ok_and(|meta| meta.len() > MAX_BYTES) {
         fs::rename(path, path.with_extension("log.1"))?;
     }
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    local::private_file().create(true).append(true).open(path)
 }

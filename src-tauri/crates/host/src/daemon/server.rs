@@ -2,14 +2,11 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cubby_wire::frame;
-use tokio::net::UnixStream;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -17,6 +14,7 @@ use super::protocol::{Figures, Reply, Request, Status};
 use crate::access::Access;
 use crate::control::Control;
 use crate::dirs::{Dirs, DirsError};
+use crate::local::{self, Stream};
 use crate::proxy;
 use crate::schema::MachinePhase;
 use crate::socket::{Socket, SocketError};
@@ -62,11 +60,10 @@ impl Default for Options {
 pub async fn run(dirs: &Dirs, hardware: Arc<dyn Hardware>, options: Options) -> Result<(), DaemonError> {
     dirs.make()?;
     let _lock = lock(dirs)?;
-    raise_descriptor_limit();
+    local::raise_descriptor_limit();
     let docker = Socket::bind(&dirs.docker_socket())?;
     let control = Socket::bind(&dirs.daemon_socket())?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
+    let asked_to_end = local::asked_to_end().map_err(DaemonError::Signals)?;
     let (supervisor, task) = Supervisor::spawn(hardware, options.supervisor.clone(), blank_state(dirs));
     let (exit, mut exits) = mpsc::channel(1);
     let (clients, clients_seen) = watch::channel(0_usize);
@@ -78,8 +75,7 @@ pub async fn run(dirs: &Dirs, hardware: Arc<dyn Hardware>, options: Options) -> 
         () = proxy::serve(&docker.listener, access, options.proxy) => {}
         () = server.serve(&control) => {}
         _ = exits.recv() => tracing::info!("a client asked for the end"),
-        _ = terminate.recv() => tracing::info!("SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("SIGINT"),
+        how = asked_to_end => tracing::info!("{how}"),
         () = idle(&supervisor, clients_seen, options.idle_exit) => tracing::info!("idle"),
     }
     supervisor.stop().await;
@@ -91,22 +87,13 @@ pub async fn run(dirs: &Dirs, hardware: Arc<dyn Hardware>, options: Options) -> 
 
 fn lock(dirs: &Dirs) -> Result<File, DaemonError> {
     let path = dirs.lock();
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true).mode(0o600);
+    let mut options = local::private_file();
+    options.create(true).truncate(false).write(true);
     let file = options.open(&path).map_err(|err| DaemonError::Lock(path.clone(), err))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(DaemonError::AlreadyRunning),
         Err(TryLockError::Error(err)) => Err(DaemonError::Lock(path, err)),
-    }
-}
-
-/// Two descriptors per connection: the usual soft limit of 1024 is for programs that `select`.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(err) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        tracing::debug!(%err, "the descriptor limit stays");
     }
 }
 
@@ -177,7 +164,7 @@ impl Server {
         }
     }
 
-    async fn converse(&self, mut stream: UnixStream) {
+    async fn converse(&self, mut stream: Stream) {
         loop {
             let request = match frame::read::<Request>(&mut stream).await {
                 Ok(Some(request)) => request,
@@ -227,7 +214,7 @@ impl Server {
     }
 
     /// Pushes the machine's state until the client hangs up.
-    async fn push(&self, mut stream: UnixStream) {
+    async fn push(&self, mut stream: Stream) {
         let mut state = self.supervisor.state();
         loop {
             let machine = Box::new(state.borrow_and_update().clone());

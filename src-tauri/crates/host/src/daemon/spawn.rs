@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tokio::net::UnixStream;
 use tokio::time::Instant;
 
 use crate::dirs::{Dirs, DirsError};
+use crate::local::{self, Stream};
 
 /// Names the `cubby` program to start the daemon with.
 const VARIABLE: &str = "CUBBY_PROGRAM";
@@ -35,34 +35,34 @@ pub fn program() -> PathBuf {
         return named.into();
     }
     let ours = std::env::current_exe().unwrap_or_default();
-    if ours.file_name().is_some_and(|name| name == "cubby") {
+    if ours.file_stem().is_some_and(|name| name == "cubby") {
         return ours;
     }
-    let beside = ours.with_file_name("cubby");
+    let beside = ours.with_file_name(format!("cubby{}", std::env::consts::EXE_SUFFIX));
     if beside.is_file() { beside } else { "cubby".into() }
 }
 
 /// Starts a daemon for `dirs` and returns the connection to it. When another process does the same at the same time, one
 /// daemon wins and both get it.
-pub(super) async fn spawn(dirs: &Dirs) -> Result<UnixStream, SpawnError> {
+pub(super) async fn spawn(dirs: &Dirs) -> Result<Stream, SpawnError> {
     dirs.make()?;
     let log_path = dirs.daemon_log();
     let log = super::log::open(&log_path).map_err(|err| SpawnError::Log(log_path.clone(), err))?;
     let from = log.metadata().map_or(0, |meta| meta.len());
     let program = program();
     let started = || -> io::Result<Child> {
-        Command::new(&program)
-            .args(["--profile", &dirs.profile, "daemon"])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log.try_clone()?)
-            .current_dir("/")
-            .spawn()
+        let mut command = Command::new(&program);
+        command.args(["--profile", &dirs.profile, "daemon"]);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
+        // Wherever it was started: that directory shall be free to go. Windows knows no place that is always there.
+        command.current_dir(if cfg!(unix) { Path::new("/") } else { &dirs.state });
+        local::detached(&mut command);
+        command.spawn()
     };
     let mut child = started().map_err(|err| SpawnError::Start(program.clone(), err))?;
     let give_up = Instant::now() + PATIENCE;
     loop {
-        if let Ok(stream) = UnixStream::connect(dirs.daemon_socket()).await {
+        if let Ok(stream) = local::connect(&dirs.daemon_socket()).await {
             return Ok(stream);
         }
         match child.try_wait() {

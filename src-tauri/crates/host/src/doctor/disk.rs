@@ -1,8 +1,12 @@
 //! The host's disk, and the machine's on it.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::io::Read;
+#[cfg(not(windows))]
+use std::io::{Seek, SeekFrom};
 use std::path::Path;
+
+use cubby_machine::system;
 
 use super::{Finding, fail, ok, warn};
 use crate::dirs::Dirs;
@@ -25,9 +29,7 @@ pub(super) fn space(dirs: &Dirs) -> Finding {
 
 /// Bytes that are free for us, and all, where `place` is.
 pub(crate) fn free_and_total(place: &Path) -> Option<(u64, u64)> {
-    let disk = rustix::fs::statvfs(place).ok()?;
-    let of = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
-    Some((of(disk.f_bavail), of(disk.f_blocks)))
+    system::free_and_total_bytes(place)
 }
 
 /// It holds a filesystem of a machine's data that never noticed an error.
@@ -43,9 +45,15 @@ pub(super) fn data_disk(dirs: &Dirs) -> Finding {
         Err(err) => fail(WHAT, format!("{}: {err}", path.display()), "make it readable for you"),
         Ok(meta) if !meta.is_file() => fail(WHAT, format!("{} is not a file", path.display()), "move it away"),
         Ok(meta) => match Filesystem::read(&path) {
-            Filesystem::Sound => {
-                ok(WHAT, format!("{}, {} MiB of {} GiB in use", path.display(), meta.blocks() / 2048, meta.len() >> 30))
-            }
+            Filesystem::Sound => ok(
+                WHAT,
+                format!(
+                    "{}, {} MiB of {} GiB in use",
+                    path.display(),
+                    system::allocated_bytes(&meta) >> 20,
+                    meta.len() >> 30
+                ),
+            ),
             Filesystem::Errors(count) => fail(
                 WHAT,
                 format!("{}: its filesystem noticed {count} errors", path.display()),
@@ -67,6 +75,7 @@ pub(super) fn data_disk(dirs: &Dirs) -> Finding {
 #[derive(Debug, PartialEq, Eq)]
 enum Filesystem {
     Sound,
+    #[cfg_attr(windows, expect(dead_code))]
     Errors(u32),
     None,
     Unreadable,
@@ -75,11 +84,21 @@ enum Filesystem {
 impl Filesystem {
     /// Source: Documentation/filesystems/ext4/super.rst: the superblock lies at 1024; `s_magic` at 0x38, `s_state` at 0x3a (bit 1:
     /// errors were noticed), `s_error_count` at 0x194.
+    #[cfg(windows)]
     fn read(path: &Path) -> Self {
-        use std::os::unix::fs::FileExt;
+        let mut identifier = [0; 8];
+        let Ok(mut file) = fs::File::open(path) else { return Self::Unreadable };
+        // Source: [MS-VHDX] 2.2.1. The filesystem lies somewhere within; the guest looks at it when it mounts it.
+        if file.read_exact(&mut identifier).is_ok() && &identifier == b"vhdxfile" { Self::Sound } else { Self::None }
+    }
+
+    #[cfg(not(windows))]
+    fn read(path: &Path) -> Self {
         let mut superblock = [0; 1024];
-        let Ok(file) = fs::File::open(path) else { return Self::Unreadable };
-        if file.read_exact_at(&mut superblock, 1024).is_err() || superblock[0x38..0x3a] != [0x53, 0xef] {
+        let Ok(mut file) = fs::File::open(path) else { return Self::Unreadable };
+        if file.seek(SeekFrom::Start(1024)).and_then(|_| file.read_exact(&mut superblock)).is_err()
+            || superblock[0x38..0x3a] != [0x53, 0xef]
+        {
             return Self::None;
         }
         let count = u32::from_le_bytes([superblock[0x194], superblock[0x195], superblock[0x196], superblock[0x197]]);

@@ -1,13 +1,12 @@
 //! The machine while it runs: background process, sockets, link, guest, published ports.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use super::{Finding, Verdict, fail, ok, store, warn};
 use crate::daemon::{Client, ClientError};
 use crate::dirs::Dirs;
 use crate::hardware::chain;
+use crate::local;
 use crate::schema::MachinePhase;
 
 pub(super) async fn machine(dirs: &Dirs, findings: &mut Vec<Finding>) {
@@ -24,14 +23,12 @@ pub(super) async fn machine(dirs: &Dirs, findings: &mut Vec<Finding>) {
         },
     };
     for (what, socket) in [("docker socket", dirs.docker_socket()), ("daemon socket", dirs.daemon_socket())] {
-        findings.push(match fs::metadata(&socket).map(|meta| meta.permissions().mode() & 0o777) {
-            Ok(0o600) => match tokio::net::UnixStream::connect(&socket).await {
+        findings.push(match local::openness(&socket) {
+            Ok(None) => match local::connect(&socket).await {
                 Ok(_) => ok(what, format!("{}, only yours", socket.display())),
                 Err(err) => fail(what, format!("{}: {err}", socket.display()), "restart it: cubby down, cubby up"),
             },
-            Ok(mode) => {
-                fail(what, format!("{} has mode {mode:o}", socket.display()), format!("chmod 600 {}", socket.display()))
-            }
+            Ok(Some(why)) => fail(what, format!("{} {why}", socket.display()), "restart it: cubby down, cubby up"),
             Err(err) => fail(what, format!("{}: {err}", socket.display()), "restart it: cubby down, cubby up"),
         });
     }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 
 use super::{Finding, fail, ok, warn};
 
@@ -29,7 +28,7 @@ pub(super) async fn examine(docker_socket: &Path) -> Finding {
 
 /// HTTP/1.0: the answer ends with the connection and has no chunks.
 async fn ask(docker_socket: &Path) -> std::io::Result<(u16, Vec<Value>)> {
-    let mut stream = UnixStream::connect(docker_socket).await?;
+    let mut stream = crate::local::connect(docker_socket).await?;
     stream.write_all(b"GET /cubby/store/verify HTTP/1.0\r\nHost: docker\r\n\r\n").await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).await?;

@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::ssh::{Target, Tunnel};
+use crate::local;
 use crate::schema::{AppError, EngineEntry, EngineTls};
 
 /// Seconds a single request may take: a stop waits for its container, a load for a large archive.
@@ -53,10 +54,11 @@ impl Endpoint {
 
     fn parse(address: &str, tls: Option<EngineTls>) -> Result<Self, AppError> {
         let wrong = || {
-            let detail = format!("{address:?} is none of unix:///path, tcp://host:port and ssh://user@host");
+            let local = local::SCHEME;
+            let detail = format!("{address:?} is none of {local}/path, tcp://host:port and ssh://user@host");
             AppError::failed("This is no address of an engine", detail)
         };
-        if let Some(path) = address.strip_prefix("unix://") {
+        if let Some(path) = address.strip_prefix(local::SCHEME) {
             return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(wrong()) };
         }
         let place = address.strip_prefix("tcp://").ok_or_else(wrong)?.trim_end_matches('/');
@@ -67,7 +69,7 @@ impl Endpoint {
 
     pub fn address(&self) -> String {
         match self {
-            Self::Unix(path) => format!("unix://{}", path.display()),
+            Self::Unix(path) => local::address(path),
             Self::Tcp(place, _) => format!("tcp://{place}"),
             Self::Ssh(tunnel) => tunnel.target().address(),
         }
@@ -77,10 +79,8 @@ impl Endpoint {
     pub fn client(&self) -> Result<Docker, bollard::errors::Error> {
         match self {
             // Only the path's text is taken over; bollard asks for a file that exists, which it need not yet.
-            Self::Unix(_) => Docker::connect_with_unix(&self.address(), TIMEOUT_S, &VERSION),
-            Self::Ssh(tunnel) => {
-                Docker::connect_with_unix(&format!("unix://{}", tunnel.path().display()), TIMEOUT_S, &VERSION)
-            }
+            Self::Unix(path) => local::docker(path, TIMEOUT_S, &VERSION),
+            Self::Ssh(tunnel) => local::docker(tunnel.path(), TIMEOUT_S, &VERSION),
             Self::Tcp(_, None) => Docker::connect_with_http(&self.address(), TIMEOUT_S, &VERSION),
             Self::Tcp(_, Some(tls)) => {
                 let (key, cert, ca) = (Path::new(&tls.key), Path::new(&tls.cert), Path::new(&tls.ca));
@@ -94,11 +94,11 @@ impl Endpoint {
         let failed = |err: std::io::Error| AppError::failed("The engine cannot be reached", err.to_string());
         match self {
             Self::Unix(socket) => {
-                let stream = tokio::net::UnixStream::connect(socket).await.map_err(failed)?;
+                let stream = local::connect(socket).await.map_err(failed)?;
                 ask(stream, method, path, body).await
             }
             Self::Ssh(tunnel) => {
-                let stream = tokio::net::UnixStream::connect(tunnel.path()).await.map_err(failed)?;
+                let stream = local::connect(tunnel.path()).await.map_err(failed)?;
                 ask(stream, method, path, body).await
             }
             Self::Tcp(place, None) => {

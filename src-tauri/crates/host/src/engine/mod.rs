@@ -48,5 +48,5 @@ pub fn client(dirs: &Dirs) -> Result<Docker, bollard::errors::Error> {
 pub fn at(socket: &Path) -> Result<Docker, bollard::errors::Error> {
     // Only the path's text is taken over; bollard asks for a file that exists, which it need not yet.
     let version = bollard::ClientVersion { major_version: 1, minor_version: 47 };
-    Docker::connect_with_unix(&format!("unix://{}", socket.display()), TIMEOUT_S, &version)
+    crate::local::docker(socket, TIMEOUT_S, &version)
 }

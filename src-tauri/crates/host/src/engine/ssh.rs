@@ -16,11 +16,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::local::{self, Stream};
 use crate::relay;
 use crate::schema::AppError;
 use crate::socket::Socket;
@@ -117,7 +117,12 @@ impl Tunnel {
     pub fn open(target: Target, directory: &Path) -> Result<Self, AppError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = directory.join(format!("engine-{}-{number}.sock", std::process::id()));
+        let name = format!("engine-{}-{number}", std::process::id());
+        // Pipes have no directories.
+        let path = match cfg!(windows) {
+            true => PathBuf::from(format!(r"\\.\pipe\cubby-{name}")),
+            false => directory.join(name + ".sock"),
+        };
         let socket = Socket::bind(&path)
             .map_err(|err| AppError::failed("The way to the engine cannot be opened", crate::hardware::chain(&err)))?;
         let said = watch::channel(String::new()).0;
@@ -186,7 +191,7 @@ impl Way {
     }
 
     /// One connection through a process of its own, whose standard streams it is.
-    async fn dial(&self, client: UnixStream) -> std::io::Result<()> {
+    async fn dial(&self, client: Stream) -> std::io::Result<()> {
         let mut ssh = self.target.ssh(&self.directory);
         ssh.arg("--").arg(&self.target.host).args(["docker", "system", "dial-stdio"]);
         let mut child = ssh.spawn().map_err(no_ssh)?;
@@ -210,7 +215,7 @@ impl Way {
     async fn through(
         &self,
         there: &str,
-        client: UnixStream,
+        client: Stream,
         forward: &tokio::sync::Mutex<Option<Forward>>,
     ) -> std::io::Result<()> {
         let far = {
@@ -220,7 +225,7 @@ impl Way {
                 *forward = Some(self.forward(there).await?);
             }
             let Some(forward) = forward.as_ref() else { return Ok(()) };
-            UnixStream::connect(&forward.path).await?
+            local::connect(&forward.path).await?
         };
         relay::relay_client(client, far).await
     }

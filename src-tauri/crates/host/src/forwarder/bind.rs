@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use cubby_wire::forward::Protocol;
 use cubby_wire::publish::Port;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use socket2::{Domain, Type};
 use tokio::net::{TcpListener, UdpSocket};
 
 const BACKLOG: i32 = 1024;
@@ -92,8 +92,12 @@ fn failed(port: &Port, host_port: u16) -> String {
 }
 
 fn no_ipv6(err: &io::Error) -> bool {
-    err.kind() == io::ErrorKind::AddrNotAvailable
-        || err.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+    // Source: winerror.h: WSAEAFNOSUPPORT.
+    #[cfg(windows)]
+    const NO_FAMILY: i32 = 10047;
+    #[cfg(unix)]
+    const NO_FAMILY: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    err.kind() == io::ErrorKind::AddrNotAvailable || err.raw_os_error() == Some(NO_FAMILY)
 }
 
 fn refusal(port: &Port, host_port: u16, err: &io::Error) -> String {
@@ -136,24 +140,25 @@ fn unprivileged_start() -> u16 {
 }
 
 fn listen(protocol: Protocol, at: SocketAddr) -> io::Result<Bound> {
-    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = match protocol {
-        Protocol::Tcp => SocketType::STREAM,
-        Protocol::Udp => SocketType::DGRAM,
+        Protocol::Tcp => Type::STREAM,
+        Protocol::Udp => Type::DGRAM,
     };
-    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    let socket = socket2::Socket::new(Domain::for_address(at), kind, None)?;
+    socket.set_nonblocking(true)?;
     if at.is_ipv6() {
         // `0.0.0.0` is bound on its own.
-        sockopt::set_ipv6_v6only(&socket, true)?;
+        socket.set_only_v6(true)?;
     }
-    if protocol == Protocol::Tcp {
-        // A port whose last connections are still in TIME_WAIT is free.
-        sockopt::set_socket_reuseaddr(&socket, true)?;
+    if protocol == Protocol::Tcp && cfg!(unix) {
+        // A port whose last connections are still in TIME_WAIT is free. On Windows it always is, and the option would let
+        // two programs have the same one.
+        socket.set_reuse_address(true)?;
     }
-    rustix::net::bind(&socket, &at)?;
+    socket.bind(&at.into())?;
     let (socket, at) = match protocol {
         Protocol::Tcp => {
-            rustix::net::listen(&socket, BACKLOG)?;
+            socket.listen(BACKLOG)?;
             let listener = TcpListener::from_std(socket.into())?;
             let at = listener.local_addr()?;
             (Socket::Tcp(listener), at)

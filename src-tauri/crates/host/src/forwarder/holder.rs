@@ -62,6 +62,7 @@ fn inodes(table: &str, protocol: Protocol, port: u16) -> Vec<u64> {
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
 

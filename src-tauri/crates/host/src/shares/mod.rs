@@ -4,6 +4,7 @@
 //! it that is the home directory. `CUBBY_SHARES`, paths separated by colons, comes before both. The machine's next start
 //! takes a change up.
 
+#[cfg(target_os = "linux")]
 mod events;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 use crate::dirs::Dirs;
 
+#[cfg(target_os = "linux")]
 pub use events::carry;
 
 /// Overrides the settings.

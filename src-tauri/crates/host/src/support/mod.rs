@@ -45,10 +45,8 @@ impl Bundle {
 
     /// Writes the archive; readable by its owner alone.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let mut options = File::options();
+        let mut options = crate::local::private_file();
         options.create_new(true).write(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut archive = tar::Builder::new(GzEncoder::new(options.open(path)?, Compression::default()));
         for (name, text) in &self.files {
             let mut header = tar::Header::new_gnu();
