@@ -89,7 +89,7 @@ fn bring_up(link: &mut HostLink) -> Result<(), (Stage, String)> {
         // Why: a machine without a way out still runs every container that needs none, and can say what is wrong.
         console::say(&format!("init: network: {err}"));
     }
-    shares::mount_all();
+    shares::mount_all(&cmdline);
     reached(link, Stage::Init);
     disk::mount(&cmdline, Path::new(DATA_ROOT)).map_err(|err| (Stage::Disk, err.to_string()))?;
     reached(link, Stage::Disk);
