@@ -2,6 +2,7 @@
 
 mod bench;
 mod boots;
+mod crosscheck;
 mod demo;
 mod guest;
 mod image;
@@ -45,6 +46,8 @@ enum Command {
     Tidy,
     /// Start and stop the machine many times in a row
     Boots(boots::Arguments),
+    /// Type-check the host for macOS and Windows
+    Crosscheck(crosscheck::Arguments),
     /// Measure the named budgets and write tests/perf/FIGURES.md
     Bench,
 }
@@ -70,6 +73,7 @@ fn dispatch() -> anyhow::Result<()> {
         Command::Test(arguments) => test::main(&root, &arguments),
         Command::Tidy => tidy::check(&root).map(|files| println!("{files} files are tidy")),
         Command::Boots(arguments) => boots::main(&root, &arguments),
+        Command::Crosscheck(arguments) => crosscheck::main(&root, &arguments),
         Command::Bench => bench::main(&root),
     }
 }

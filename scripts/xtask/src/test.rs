@@ -13,7 +13,7 @@ use crate::{steps::Steps, tidy};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Only these steps: tidy fmt clippy ui unit api-native leaks machine api-guest guest browser window
+    /// Only these steps: tidy fmt clippy crosscheck ui unit api-native leaks machine api-guest guest browser window
     names: Vec<String>,
 }
 
@@ -52,6 +52,7 @@ impl Run {
             "tidy",
             "fmt",
             "clippy",
+            "crosscheck",
             "ui",
             "unit",
             "api-native",
@@ -170,6 +171,7 @@ impl Run {
 
     fn unit_tests(&mut self) {
         self.step("clippy", |run| run.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]));
+        self.step("crosscheck", |run| run.xtask(&["crosscheck"]));
         self.step("unit", |run| {
             let excluded: Vec<&str> = SUITES.iter().flat_map(|suite| ["--exclude", *suite]).collect();
             run.cargo(&[&["test", "--workspace", "--no-fail-fast"], excluded.as_slice()].concat())
