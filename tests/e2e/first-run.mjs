@@ -101,6 +101,7 @@ export async function firstRun(page, subtest) {
     await press(page, "[role=menuitem].danger");
     await press(page, "[data-action=confirm-remove]:not(:disabled)");
     await gone(page, other);
+    await gone(page, "dialog[open]");
   });
 
   await step("the list shows it running", async () => {
@@ -152,6 +153,7 @@ export async function firstRun(page, subtest) {
     await page.shot("8-remove");
     await press(page, "[data-action=confirm-remove]");
     await gone(page, ROW);
+    await gone(page, "dialog[open]");
     await page.shot("9-removed");
   });
 

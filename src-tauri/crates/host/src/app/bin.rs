@@ -20,8 +20,14 @@ pub(super) async fn keep(inner: Arc<Inner>) {
     }
 }
 
+/// Something went into the bin: nobody waits until it is looked through.
+pub(super) fn sweep_soon(inner: &Arc<Inner>) {
+    let inner = inner.clone();
+    tokio::spawn(async move { sweep(&inner).await });
+}
+
 /// A bin that cannot be swept now is swept later.
-pub(super) async fn sweep(inner: &Inner) {
+async fn sweep(inner: &Inner) {
     let Ok(docker) = inner.engine() else { return };
     if let Err(err) = bin::sweep(&docker).await {
         tracing::warn!(%err, "the bin could not be looked through");

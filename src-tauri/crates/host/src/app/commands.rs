@@ -88,7 +88,7 @@ pub(super) async fn call(inner: &Arc<Inner>, command: Command) -> Result<Reply, 
         }
         Command::ContainerBin { id, volumes } => {
             bin::containers::put(&inner.engine()?, &id, volumes).await?;
-            super::bin::sweep(inner).await;
+            super::bin::sweep_soon(inner);
             Ok(Reply::Done)
         }
         Command::ContainerRestore { id } => {

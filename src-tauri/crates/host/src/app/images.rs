@@ -43,7 +43,7 @@ pub(super) async fn call(inner: &Arc<Inner>, command: ImageCommand) -> Result<Im
         ImageCommand::Untag { name } => untag(&docker, &name).await,
         ImageCommand::Bin { id } => {
             bin::images::put(&docker, &id).await?;
-            super::bin::sweep(inner).await;
+            super::bin::sweep_soon(inner);
             Ok(ImageReply::Done)
         }
         ImageCommand::Restore { id } => bin::images::take_out(&docker, &id).await.map(|()| ImageReply::Done),

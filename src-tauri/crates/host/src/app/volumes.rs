@@ -4,6 +4,7 @@
 //! (never started) and removed again; its name keeps it out of every list here.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, HostConfig, VolumeCreateOptions};
@@ -17,7 +18,7 @@ use crate::engine::errors::app_error;
 use crate::engine::{bin, files, stores};
 use crate::schema::{AppError, FileChange, MountKind, PruneItem, PrunePreview, VolumeCommand, VolumeReply, VolumeSize};
 
-pub(super) async fn call(inner: &Inner, command: VolumeCommand) -> Result<VolumeReply, AppError> {
+pub(super) async fn call(inner: &Arc<Inner>, command: VolumeCommand) -> Result<VolumeReply, AppError> {
     let docker = inner.engine()?;
     match command {
         VolumeCommand::Create { name, labels } => {
@@ -36,7 +37,7 @@ pub(super) async fn call(inner: &Inner, command: VolumeCommand) -> Result<Volume
         }
         VolumeCommand::Bin { name } => {
             bin::volumes::put(&docker, &name).await?;
-            super::bin::sweep(inner).await;
+            super::bin::sweep_soon(inner);
             Ok(VolumeReply::Done)
         }
         VolumeCommand::Restore { name } => bin::volumes::take_out(&docker, &name).await.map(|()| VolumeReply::Done),

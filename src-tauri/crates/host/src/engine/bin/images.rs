@@ -21,6 +21,8 @@ use crate::schema::{AppError, Kept};
 const PREFIX: &str = "cubby-bin/";
 /// What images in the bin have for themselves, together; the oldest go first.
 const BUDGET_BYTES: u64 = 8 << 30;
+/// An image on its way into the bin has both kinds of names; after this it has not.
+const SETTLED_S: u64 = 600;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mark {
@@ -159,6 +161,10 @@ pub async fn sweep(docker: &Docker, everything: bool) -> Result<(), Error> {
     binned.sort_by_key(|(at_unix_s, ..)| std::cmp::Reverse(*at_unix_s));
     let mut budget = Budget::of(BUDGET_BYTES, everything);
     for (at_unix_s, bytes, named, marks) in binned {
+        // Somebody may be about to take its names away: then ours is the last that keeps it.
+        if named && !everything && at_unix_s.saturating_add(SETTLED_S) > now_unix_s() {
+            continue;
+        }
         if named || !budget.keeps(at_unix_s, bytes) {
             for name in marks {
                 forgiven(untag(docker, &name).await)?;
