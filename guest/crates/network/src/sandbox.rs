@@ -108,6 +108,17 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Another name for an interface that is down. One that cannot have it is removed.
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let mut netlink = self.netlink();
+        let index = index_of(&mut netlink, from)?;
+        let renamed = netlink.rename(index, to);
+        if renamed.is_err() {
+            netlink.delete_link(index).context(|| format!("remove {from}"))?;
+        }
+        renamed.context(|| format!("call {from} {to}"))
+    }
+
     /// Removes the interface with that address; its other end goes too. Blocks for an RCU grace period. An absent one is fine.
     pub fn remove(&self, address: IpAddr) -> Result<()> {
         let mut netlink = self.netlink();

@@ -84,14 +84,17 @@ impl Kernel {
             Vlan::Macvlan(mode) => ChildKind::Macvlan { mode, mac: mac.unwrap_or_else(Mac::random).0 },
             Vlan::Ipvlan(mode, flag) => ChildKind::Ipvlan { mode, flag },
         };
-        let child = Child { parent, inside, netns: sandbox.netns(), kind };
+        // Why a name of its own first: kernels before 6.14 look for the name where the request comes from, and `eth0` is there.
+        let born = format!("cb{:08x}", fastrand::u32(..));
+        let child = Child { parent, inside: &born, netns: sandbox.netns(), kind };
         // Source of the words: moby 28, macvlan_setup.go. A link can be a parent for one of the two drivers at a time.
         self.route().create_child(&child).map_err(|source| match source.raw_os_error() {
             Some(code) if code == rustix::io::Errno::OPNOTSUPP.raw_os_error() => {
                 Error::not_implemented(format!("this kernel has no {} interfaces", record.driver.name()))
             }
             _ => Error::system(format!("create the {} port on {}", record.driver.name(), record.bridge), source),
-        })
+        })?;
+        sandbox.rename(&born, inside).map_err(|source| Error::system(format!("name {inside}"), source))
     }
 
     /// Another network's mark on a parent that outlives the one that made it.

@@ -126,6 +126,11 @@ impl Netlink {
         self.request(message.attribute(IFLA_IFALIAS, alias.as_bytes()))
     }
 
+    /// Another name for a link that is down.
+    pub fn rename(&mut self, index: u32, name: &str) -> io::Result<()> {
+        self.request(Message::new(RTM_SETLINK, ACK, &info(AF_UNSPEC, index, false)).text(IFLA_IFNAME, name))
+    }
+
     /// An isolated port of a bridge reaches the bridge itself but no other isolated port.
     pub fn isolate_port(&mut self, index: u32) -> io::Result<()> {
         let message = Message::new(RTM_SETLINK, ACK, &info(AF_BRIDGE, index, false));
