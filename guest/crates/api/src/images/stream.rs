@@ -4,7 +4,8 @@ use std::{
     convert::Infallible,
     future::Future,
     io::{self, Write},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -98,18 +99,31 @@ pub fn messages(work: impl FnOnce(Messages) -> Result<(), Error> + Send + 'stati
 /// Messages that may wait for a client that reads slowly; more are left out.
 const TOLD: usize = 4096;
 
+/// How often the last bar is drawn again while nothing moves. A client that went is noticed by what cannot be written to
+/// it, because half-closed connections are served on.
+const DRAWN_AGAIN: Duration = Duration::from_secs(5);
+
+/// The bar that was drawn last, unless something else was said since.
+type Bar = Arc<Mutex<Option<Bytes>>>;
+
 /// Answers at once with what async work says; its error is the last message. The work is dropped when the client goes.
 pub fn telling<F>(work: impl FnOnce(Say) -> F) -> Response
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(TOLD);
-    let telling = sender.clone();
-    let work = work(Arc::new(move |message| drop(telling.try_send(Ok(line(&message))))));
+    let (telling, bar) = (sender.clone(), Bar::default());
+    let drawn = bar.clone();
+    let work = work(Arc::new(move |message| {
+        let line = line(&message);
+        *drawn.lock().unwrap_or_else(PoisonError::into_inner) = message.progress.is_some().then(|| line.clone());
+        drop(telling.try_send(Ok(line)));
+    }));
     task::spawn(async move {
         let done = tokio::select! {
             done = work => done,
             () = sender.closed() => return tracing::info!("the client went; its request is cancelled"),
+            never = draw_again(&sender, &bar) => match never {},
         };
         if let Err(error) = done {
             tracing::warn!(err = %error, "request failed after its answer began");
@@ -155,5 +169,14 @@ impl Write for BodyWriter {
         }
         let full = std::mem::replace(&mut self.gathered, Vec::with_capacity(GATHER));
         self.sender.blocking_send(Ok(full.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+async fn draw_again(sender: &mpsc::Sender<Result<Bytes, Infallible>>, bar: &Bar) -> Infallible {
+    loop {
+        tokio::time::sleep(DRAWN_AGAIN).await;
+        let line = bar.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Why dropped when there is no room: a client that reads slowly is there.
+        drop(line.map(|line| sender.try_send(Ok(line))));
     }
 }

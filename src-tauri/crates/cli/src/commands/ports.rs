@@ -1,6 +1,7 @@
 //! `cubby ports`: why a published port does not answer. This computer's own hops are tried here, those behind them by the
 //! engine (`GET /cubby/containers/{id}/ports`).
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ use crate::say;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a connection is watched for being broken off on its way.
 const WATCH: Duration = Duration::from_millis(300);
+
+/// The name of the last hop.
+const THROUGH: &str = "through";
 
 /// As `guest/crates/engine` writes it; the hop of this computer is put in front.
 #[derive(Deserialize, Serialize)]
@@ -115,7 +119,9 @@ async fn try_port(mut port: Port) -> Port {
     let Some(at) = listener(&port) else { return port };
     let connected = tokio::time::timeout(PATIENCE, TcpStream::connect(at)).await;
     let (stream, failure) = match connected {
-        Ok(Ok(stream)) => (Some(stream), None),
+        Ok(Ok(stream)) => (Some(Ok(stream)), None),
+        // Accepted, and broken off before this side saw that it was.
+        Ok(Err(err)) if err.kind() == ErrorKind::ConnectionReset => (Some(Err(err)), None),
         Ok(Err(err)) => (None, Some(err.to_string())),
         Err(_) => (None, Some("no answer in time".to_owned())),
     };
@@ -128,7 +134,10 @@ async fn try_port(mut port: Port) -> Port {
     }
     port.hops.insert(0, Hop { name: "listener".to_owned(), ok: failure.is_none(), text });
     if let Some(stream) = stream.filter(|_| port.problem.is_none()) {
-        let hop = watch(stream, at).await;
+        let hop = match stream {
+            Ok(stream) => watch(stream, at).await,
+            Err(err) => broken_off(at, &err),
+        };
         port.problem = (!hop.ok).then(|| hop.text.clone());
         port.hops.push(hop);
     }
@@ -141,16 +150,20 @@ async fn watch(stream: TcpStream, at: SocketAddr) -> Hop {
         loop {
             stream.readable().await?;
             match stream.try_read(&mut [0; 1]) {
-                Err(err) if err.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(err) if err.kind() == ErrorKind::WouldBlock => {}
                 read => return read,
             }
         }
     };
-    let (ok, text) = match tokio::time::timeout(WATCH, broken).await {
-        Ok(Err(err)) => (false, format!("connections to {at} are accepted here and broken off on the way: {err}")),
-        _ => (true, "a connection from here arrives".to_owned()),
-    };
-    Hop { name: "through".to_owned(), ok, text }
+    match tokio::time::timeout(WATCH, broken).await {
+        Ok(Err(err)) => broken_off(at, &err),
+        _ => Hop { name: THROUGH.to_owned(), ok: true, text: "a connection from here arrives".to_owned() },
+    }
+}
+
+fn broken_off(at: SocketAddr, err: &std::io::Error) -> Hop {
+    let text = format!("connections to {at} are accepted here and broken off on the way: {err}");
+    Hop { name: THROUGH.to_owned(), ok: false, text }
 }
 
 fn listener(port: &Port) -> Option<SocketAddr> {
