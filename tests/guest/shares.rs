@@ -86,7 +86,7 @@ fn both_ways(docker: &Docker, folders: &Folders) {
 fn of_the_containers_user(docker: &Docker, folders: &Folders) {
     let mount = format!("{}:/x", folders.shared());
     let script = "cd /x && stat -c %u:%g from-host && mkdir own && echo mine > own/file && mv own/file own/moved \
-        && echo more >> from-host && stat -c %u:%g own own/moved made/file && chmod 600 own/moved && cat own/moved";
+        && echo more >> from-host && stat -c %u:%g own own/moved hard && chmod 600 own/moved && cat own/moved";
     let made = docker.run(["run", "--rm", "--user", "1000:50", "-v", &mount, IMAGE, "sh", "-ec", script]);
     assert_eq!(made.ok(), "1000:50\n1000:50\n1000:50\n33:33\nmine", "somebody else's file stays somebody else's");
     let on_host = std::fs::metadata(folders.shared.join("own/moved")).expect("the container's file is here");
