@@ -42,11 +42,11 @@ fn a_folder_of_the_host_is_the_containers_and_nothing_beside_it() {
     docker.run_with_input(["load"], &busybox_archive()).ok();
     helper(&folders);
     both_ways(&docker, &folders);
-    of_the_containers_user(&docker, &folders);
     sources(&docker, &folders);
     confined(&docker, &folders);
     true_events(&docker, &folders);
     a_repository(&docker, &folders);
+    of_the_containers_user(&docker, &folders);
 }
 
 /// A shell in a container with the folder at `/x`.
@@ -147,7 +147,11 @@ fn true_events(docker: &Docker, folders: &Folders) {
     std::fs::create_dir(&watched).expect("a folder");
     let mount = format!("{}:/x", folders.shared());
     docker.run(["run", "-d", "--name", "watcher", "-v", &mount, IMAGE, "/x/watcher", "/x/watched"]).ok();
-    let logs = || docker.run(["logs", "watcher"]).stdout;
+    let logs = || {
+        let said = docker.run(["logs", "watcher"]);
+        assert_eq!(said.stderr, "", "the watcher complains");
+        said.stdout
+    };
     let heard = |marker: &str| {
         wait_for(marker, PATIENCE, || Some(logs()).filter(|text| text.lines().any(|line| line == marker)))
     };
