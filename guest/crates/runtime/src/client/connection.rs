@@ -160,7 +160,9 @@ impl Connection {
                 self.shared.tables().waiting.remove(&id);
                 match err.kind() {
                     io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-                        self.shared.lose();
+                        // Why not lost at once: what the keeper said last, that another engine has taken over, may be
+                        // unread yet, and the reading task knows the end when it gets there.
+                        let _ = self.loss().wait_for(|lost| *lost).await;
                         Err(RuntimeError::Lost)
                     }
                     _ => Err(RuntimeError::Talk(err)),
@@ -232,6 +234,9 @@ async fn read(shared: Arc<Shared>, mut dropped: watch::Receiver<()>) {
             Err(err) if err.kind() == io::ErrorKind::InvalidData => {
                 tracing::error!(%err, "malformed message from the keeper");
             }
+            // It closed without reading what we had sent. The kernel tells this before what is still to be read, and once.
+            // Source: linux net/unix/af_unix.c, unix_release_sock.
+            Err(err) if err.kind() == io::ErrorKind::ConnectionReset => {}
             Err(err) => {
                 if err.kind() != io::ErrorKind::UnexpectedEof {
                     tracing::error!(%err, "lost the keeper");

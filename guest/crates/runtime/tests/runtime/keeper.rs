@@ -60,6 +60,32 @@ async fn a_new_engine_takes_over_from_a_living_one() {
     b.quit().await;
 }
 
+#[tokio::test]
+async fn an_engine_that_has_not_heard_of_its_successor_yet_does_not_take_the_keeper_back() {
+    let mut b = Box::new().await;
+    b.run(b.container("c", &["true"], |_| {})).await.unwrap();
+    let (old, socket) = (b.runtime.clone(), b.socket());
+    let (tell, told) = std::sync::mpsc::channel();
+    let (ask, asked) = std::sync::mpsc::channel::<()>();
+    let successor = std::thread::spawn(move || {
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio.block_on(async {
+            let new = Runtime::connect(&socket).await.unwrap();
+            // Answered, so the keeper is ours.
+            tell.send(new.adopt().await.unwrap().len()).unwrap();
+            asked.recv().unwrap();
+            new.adopt().await.map(|kept| kept.len()).map_err(|error| error.to_string())
+        })
+    });
+    // Why blocking: the old one's reading task shares this thread, and must not have run.
+    assert_eq!(told.recv().unwrap(), 0);
+    assert!(old.spawn(b.container("late", &["sleep", "1000"], |_| {})).await.is_err());
+    ask.send(()).unwrap();
+    assert_eq!(successor.join().unwrap(), Ok(0));
+    b.runtime = Runtime::connect(&b.socket()).await.unwrap();
+    b.quit().await;
+}
+
 /// Connecting takes the keeper over, so the caller must connect again.
 fn keeper_pid(path: &std::path::Path) -> rustix::process::Pid {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket, sockopt};

@@ -137,9 +137,16 @@ impl Images {
             });
         }
         let mut fetched = Vec::with_capacity(resolved.layers.len());
-        // Why: leaving this loop early drops the set, which cancels the other fetches.
         while let Some(done) = fetches.join_next().await {
-            fetched.push(done.map_err(|error| Error::system("fetch a layer", error))??);
+            match done.map_err(|error| Error::system("fetch a layer", error)).flatten() {
+                Ok(layer) => fetched.push(layer),
+                Err(error) => {
+                    // Why awaited: one that is just placing its layer goes on to the end of that, and whoever sweeps up
+                    // after us must find it.
+                    fetches.shutdown().await;
+                    return Err(error);
+                }
+            }
         }
         fetched.sort_by_key(|(place, ..)| *place);
         Ok(fetched.into_iter().map(|(_, record, pin)| (record, pin)).unzip())
