@@ -24,7 +24,7 @@ use tokio::{
 use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
 use super::{
-    dial,
+    dial::{self, Starting},
     flow::{DATAGRAM_BYTES, IDLE},
     relay::relay,
 };
@@ -36,12 +36,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which addresses may be dialled.
 pub trait Reachable: Send + Sync + 'static {
-    fn is_container(&self, address: IpAddr) -> bool;
+    /// For how long a running container has had the address; none: no container has it.
+    fn container_age(&self, address: IpAddr) -> Option<Duration>;
 }
 
 impl Reachable for Networks {
-    fn is_container(&self, address: IpAddr) -> bool {
-        self.is_container_address(address)
+    fn container_age(&self, address: IpAddr) -> Option<Duration> {
+        self.container_age(address)
     }
 }
 
@@ -56,7 +57,7 @@ pub fn serve(reachable: Arc<dyn Reachable>) -> io::Result<()> {
                 Ok((stream, _)) => {
                     let reachable = reachable.clone();
                     tokio::spawn(async move {
-                        if let Err(error) = answer(stream, &*reachable).await {
+                        if let Err(error) = answer(stream, &*reachable, Starting::default()).await {
                             tracing::trace!(err = %error, "forwarded connection broke");
                         }
                         drop(slot);
@@ -76,14 +77,16 @@ pub fn serve(reachable: Arc<dyn Reachable>) -> io::Result<()> {
 pub(super) async fn answer(
     mut stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     reachable: &dyn Reachable,
+    starting: Starting,
 ) -> io::Result<()> {
     let asked = timeout(PATIENCE, frame::read::<Dial>(&mut stream)).await?.map_err(io::Error::other)?;
     let Some(target) = asked else { return Ok(()) };
-    if !reachable.is_container(target.address) {
+    let age = || reachable.container_age(target.address);
+    if age().is_none() {
         return refuse(&mut stream, format!("{} is no address of a running container", target.address)).await;
     }
     match target.protocol {
-        Protocol::Tcp => match dial::tcp(&target).await {
+        Protocol::Tcp => match dial_or_end(&mut stream, dial::tcp(&target, starting, age)).await? {
             Ok(mut container) => {
                 frame::write(&mut stream, &Dialled::Connected).await.map_err(io::Error::other)?;
                 let relayed = relay(&mut stream, &mut container).await;
@@ -102,6 +105,18 @@ pub(super) async fn answer(
             }
             Err(error) => refuse(&mut stream, error.to_string()).await,
         },
+    }
+}
+
+/// The outcome of `dialling`, unless the host ends the stream before: it says nothing until it has the answer.
+async fn dial_or_end<T>(
+    stream: &mut (impl AsyncRead + Unpin),
+    dialling: impl Future<Output = io::Result<T>>,
+) -> io::Result<io::Result<T>> {
+    tokio::select! {
+        biased;
+        dialled = dialling => Ok(dialled),
+        _ = stream.read_u8() => Err(io::ErrorKind::ConnectionAborted.into()),
     }
 }
 

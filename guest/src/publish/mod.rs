@@ -6,6 +6,7 @@
 //!                        ▲ asked for over PUBLISH, open as long as that stream is
 //! ```
 //!
+//! A connection that comes before the container's service listens waits a moment: [`dial`].
 //! The engine asks for ports through [`cubby_engine::ports::Publisher`] and knows nothing of the difference.
 
 mod bulk;

@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     Native,
+    dial::Starting,
     forward::{self, Reachable},
     guest,
 };
@@ -121,8 +122,85 @@ async fn a_container_that_does_not_listen_is_a_broken_connection() {
     let gone = TcpListener::bind((LOOPBACK, 0)).await.unwrap().local_addr().unwrap();
     let published = Native::new().publish("id", "web", vec![port(Protocol::Tcp, 0, gone)]).await.unwrap();
     let mut stream = TcpStream::connect((LOOPBACK, published.host_ports[0])).await.unwrap();
-    let error = timeout(Duration::from_secs(5), stream.read(&mut [0])).await.unwrap().unwrap_err();
+    let error = timeout(PATIENCE, stream.read(&mut [0])).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+/// Waits for what never comes, of a container that never ages.
+const FOR_EVER: Starting = Starting { young: Duration::MAX, wait: Duration::MAX };
+/// The same, of a container that has been there for long.
+const GROWN_UP: Starting = Starting { young: Duration::ZERO, wait: Duration::MAX };
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port that is taken, and refuses connections until it listens.
+fn silent() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((LOOPBACK, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// Until so many of the relay's places are taken: one waits for the next connection.
+async fn until_taken(native: &Native, free_before: usize, taken: usize) {
+    let settled = async {
+        while free_before - native.connections.available_permits() != taken {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, settled).await.expect("as many connections as expected");
+}
+
+#[tokio::test]
+async fn who_comes_before_the_service_listens_is_served_when_it_does() {
+    let (socket, target) = silent();
+    let native = Native::with(FOR_EVER);
+    let free = native.connections.available_permits();
+    let published = native.publish("id", "web", vec![port(Protocol::Tcp, 0, target)]).await.unwrap();
+    let mut client = TcpStream::connect((LOOPBACK, published.host_ports[0])).await.unwrap();
+    client.write_all(b"early").await.unwrap();
+    client.shutdown().await.unwrap();
+    until_taken(&native, free, 2).await;
+    let listener = socket.listen(8).unwrap();
+    let (mut service, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    let mut asked = Vec::new();
+    service.read_to_end(&mut asked).await.unwrap();
+    assert_eq!(asked, b"early");
+    service.write_all(b"late").await.unwrap();
+    drop(service);
+    let mut answer = Vec::new();
+    timeout(PATIENCE, client.read_to_end(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(answer, b"late");
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_who_has_gone() {
+    let (_socket, target) = silent();
+    let native = Native::with(FOR_EVER);
+    let free = native.connections.available_permits();
+    let published = native.publish("id", "web", vec![port(Protocol::Tcp, 0, target)]).await.unwrap();
+    let client = TcpStream::connect((LOOPBACK, published.host_ports[0])).await.unwrap();
+    until_taken(&native, free, 2).await;
+    client.set_zero_linger().unwrap();
+    drop(client);
+    until_taken(&native, free, 1).await;
+
+    let (mut host, guest) = duplex(4096);
+    let ended = tokio::spawn(async move { forward::answer(guest, &Loopback, FOR_EVER).await });
+    frame::write(&mut host, &Dial { protocol: Protocol::Tcp, address: LOOPBACK, port: target.port() }).await.unwrap();
+    drop(host);
+    timeout(PATIENCE, ended).await.expect("the guest stops dialling").unwrap().unwrap_err();
+}
+
+#[tokio::test]
+async fn a_container_that_has_been_up_for_long_is_not_waited_for() {
+    let (_socket, target) = silent();
+    let native = Native::with(GROWN_UP);
+    let published = native.publish("id", "web", vec![port(Protocol::Tcp, 0, target)]).await.unwrap();
+    let mut client = TcpStream::connect((LOOPBACK, published.host_ports[0])).await.unwrap();
+    let error = timeout(PATIENCE, client.read(&mut [0])).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    let (_, answer) = dialled(Dial { protocol: Protocol::Tcp, address: LOOPBACK, port: target.port() }, GROWN_UP).await;
+    assert!(matches!(answer, Dialled::Failed { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,14 +250,14 @@ async fn udp_clients_get_their_own_answers() {
 struct Loopback;
 
 impl Reachable for Loopback {
-    fn is_container(&self, address: IpAddr) -> bool {
-        address == LOOPBACK
+    fn container_age(&self, address: IpAddr) -> Option<Duration> {
+        (address == LOOPBACK).then_some(Duration::ZERO)
     }
 }
 
-async fn dialled(target: Dial) -> (tokio::io::DuplexStream, Dialled) {
+async fn dialled(target: Dial, starting: Starting) -> (tokio::io::DuplexStream, Dialled) {
     let (mut host, guest) = duplex(64 * 1024);
-    tokio::spawn(async move { forward::answer(guest, &Loopback).await });
+    tokio::spawn(async move { forward::answer(guest, &Loopback, starting).await });
     frame::write(&mut host, &target).await.unwrap();
     let answer = frame::read(&mut host).await.unwrap().unwrap();
     (host, answer)
@@ -189,7 +267,7 @@ async fn dialled(target: Dial) -> (tokio::io::DuplexStream, Dialled) {
 async fn the_forwarder_dials_containers_and_nothing_else() {
     let container = echo_after_end().await;
     let dial = |address: IpAddr, port| Dial { protocol: Protocol::Tcp, address, port };
-    let (mut host, answer) = dialled(dial(LOOPBACK, container.port())).await;
+    let (mut host, answer) = dialled(dial(LOOPBACK, container.port()), GROWN_UP).await;
     assert_eq!(answer, Dialled::Connected);
     host.write_all(b"hello").await.unwrap();
     host.shutdown().await.unwrap();
@@ -197,12 +275,12 @@ async fn the_forwarder_dials_containers_and_nothing_else() {
     host.read_to_end(&mut all).await.unwrap();
     assert_eq!(all, b"hello");
 
-    let (mut host, answer) = dialled(dial([192, 0, 2, 1].into(), 80)).await;
+    let (mut host, answer) = dialled(dial([192, 0, 2, 1].into(), 80), GROWN_UP).await;
     let Dialled::Failed { reason } = answer else { panic!("{answer:?}") };
     assert_eq!(reason, "192.0.2.1 is no address of a running container");
     assert_eq!(host.read(&mut [0]).await.unwrap(), 0);
     let gone = TcpListener::bind((LOOPBACK, 0)).await.unwrap().local_addr().unwrap();
-    let (_, answer) = dialled(dial(LOOPBACK, gone.port())).await;
+    let (_, answer) = dialled(dial(LOOPBACK, gone.port()), GROWN_UP).await;
     assert!(matches!(answer, Dialled::Failed { .. }));
 }
 
@@ -210,7 +288,7 @@ async fn the_forwarder_dials_containers_and_nothing_else() {
 async fn the_forwarder_carries_datagrams_with_their_lengths() {
     let container = UdpSocket::bind((LOOPBACK, 0)).await.unwrap();
     let target = Dial { protocol: Protocol::Udp, address: LOOPBACK, port: container.local_addr().unwrap().port() };
-    let (mut host, answer) = dialled(target).await;
+    let (mut host, answer) = dialled(target, GROWN_UP).await;
     assert_eq!(answer, Dialled::Connected);
     host.write_all(b"\x02\x00hi\x00\x00").await.unwrap();
     let mut buffer = [0; 16];

@@ -7,7 +7,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cubby_engine::{
@@ -21,19 +21,26 @@ use cubby_wire::{
 };
 use futures_util::future::BoxFuture;
 use tokio::{
+    io::Interest,
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     task::JoinSet,
 };
 
-use super::{Tasks, dial, flow, relay::relay};
+use super::{
+    Tasks,
+    dial::{self, Starting},
+    flow,
+    relay::relay,
+};
 
 /// Connections of all containers together; further ones wait in the kernel's backlog.
 const CONNECTIONS: usize = 8192;
 
 /// See the module's documentation.
 pub struct Native {
-    connections: Arc<Semaphore>,
+    pub(super) connections: Arc<Semaphore>,
+    starting: Starting,
     open: Arc<Mutex<Vec<Open>>>,
 }
 
@@ -61,7 +68,11 @@ impl Drop for Guard {
 
 impl Native {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { connections: Arc::new(Semaphore::new(CONNECTIONS)), open: Arc::default() })
+        Self::with(Starting::default())
+    }
+
+    pub(super) fn with(starting: Starting) -> Arc<Self> {
+        Arc::new(Self { connections: Arc::new(Semaphore::new(CONNECTIONS)), starting, open: Arc::default() })
     }
 
     /// The name of our own container that has the port.
@@ -100,7 +111,8 @@ impl Publisher for Native {
             for (port, bound) in ports.into_iter().zip(bound) {
                 match bound.socket {
                     bind::Socket::Tcp(listener) => {
-                        tasks.spawn(accept(listener, port.target, self.connections.clone()));
+                        let way = Way { target: port.target, since: Instant::now(), starting: self.starting };
+                        tasks.spawn(accept(listener, way, self.connections.clone()));
                     }
                     bind::Socket::Udp(socket) => {
                         tasks.spawn(flow::serve(socket, port.target));
@@ -120,8 +132,16 @@ impl Publisher for Native {
     }
 }
 
+/// To where, and since when: ports are published just before the container's process runs.
+#[derive(Clone)]
+struct Way {
+    target: Dial,
+    since: Instant,
+    starting: Starting,
+}
+
 /// Accepts until dropped, which ends the connections too.
-async fn accept(listener: TcpListener, target: Dial, slots: Arc<Semaphore>) {
+async fn accept(listener: TcpListener, way: Way, slots: Arc<Semaphore>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { return };
@@ -131,9 +151,10 @@ async fn accept(listener: TcpListener, target: Dial, slots: Arc<Semaphore>) {
         };
         match accepted {
             Ok((client, _)) => {
-                let target = target.clone();
+                let way = way.clone();
                 connections.spawn(async move {
-                    if let Err(error) = connect(client, &target).await {
+                    if let Err(error) = connect(client, &way).await {
+                        let target = &way.target;
                         tracing::trace!(address = %target.address, port = target.port, err = %error, "connection broke");
                     }
                     drop(slot);
@@ -141,16 +162,21 @@ async fn accept(listener: TcpListener, target: Dial, slots: Arc<Semaphore>) {
             }
             Err(error) => {
                 // Why: out of descriptors, most likely; accepting again at once would spin.
-                tracing::warn!(port = target.port, err = %error, "connection to a published port not accepted");
+                tracing::warn!(port = way.target.port, err = %error, "connection to a published port not accepted");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn connect(mut client: TcpStream, target: &Dial) -> io::Result<()> {
+async fn connect(mut client: TcpStream, way: &Way) -> io::Result<()> {
     client.set_nodelay(true)?;
-    let relayed = match dial::tcp(target).await {
+    let dialled = tokio::select! {
+        dialled = dial::tcp(&way.target, way.starting, || Some(way.since.elapsed())) => dialled,
+        // It gave up. Why not also at its end: who has sent all may still wait for an answer.
+        gone = client.ready(Interest::ERROR) => return gone.map(|_| ()),
+    };
+    let relayed = match dialled {
         Ok(mut container) => relay(&mut client, &mut container).await,
         Err(error) => Err(error),
     };

@@ -62,6 +62,7 @@ impl Live {
             mac,
             names: names.iter().map(|name| name.to_lowercase()).collect(),
             settings: asked.clone(),
+            since: Instant::now(),
         };
         endpoint.settings = filled(&self.record, &endpoint, asked, names);
         self.endpoints.insert(container_id.to_owned(), endpoint.clone());
@@ -122,6 +123,7 @@ impl Live {
             interface: String::new(),
             names: settings.dns_names.iter().flatten().map(|name| name.to_lowercase()).collect(),
             settings: settings.clone(),
+            since: Instant::now(),
         };
         self.endpoints.insert(container_id.to_owned(), endpoint);
         Ok(())

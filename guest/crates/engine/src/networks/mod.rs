@@ -37,6 +37,7 @@ mod tests;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    time::Duration,
 };
 
 pub use attach::{Dns, Join, Joined, NetworkUser, NetworkUsers, Rejoin};
@@ -115,11 +116,11 @@ impl Networks {
         on.map(|(live, endpoint)| (live.record.name.clone(), endpoint.settings.clone())).collect()
     }
 
-    /// Whether an address belongs to a container that runs: what the forwarder may dial.
-    pub fn is_container_address(&self, address: std::net::IpAddr) -> bool {
+    /// For how long a running container has had an address, none when no container has it: what the forwarder may dial.
+    pub fn container_age(&self, address: std::net::IpAddr) -> Option<Duration> {
         let table = self.table();
         let mut endpoints = table.networks.values().flat_map(|live| live.endpoints.values());
-        endpoints.any(|endpoint| endpoint.has(address))
+        endpoints.find(|endpoint| endpoint.has(address)).map(|endpoint| endpoint.since.elapsed())
     }
 
     /// How many networks there are.

@@ -50,6 +50,8 @@ pub struct Endpoint {
     pub names: Vec<String>,
     /// As shown by inspect.
     pub settings: EndpointSettings,
+    /// When this engine entered it.
+    pub since: Instant,
 }
 
 /// A running container.

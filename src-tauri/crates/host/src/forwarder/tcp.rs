@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cubby_wire::forward::Dial;
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -38,7 +39,12 @@ pub(super) async fn serve(forwarder: &std::sync::Arc<Forwarder>, listener: TcpLi
 async fn connection(forwarder: &Forwarder, client: TcpStream, target: &Dial) {
     // Delays are the far ends' business.
     let _ = client.set_nodelay(true);
-    match forwarder.connect(target).await {
+    let connected = tokio::select! {
+        connected = forwarder.connect(target) => connected,
+        // It gave up while the guest waits for the container's service.
+        _ = client.ready(Interest::ERROR) => return,
+    };
+    match connected {
         Ok(guest) => {
             if let Err(err) = relay_client(client, guest).await {
                 tracing::debug!(%err, port = target.port, "connection to a published port broke");

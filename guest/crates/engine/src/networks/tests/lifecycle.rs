@@ -15,13 +15,13 @@ fn a_container_gets_its_place_and_gives_it_back() {
         assert!(web.hosts.contains("\n172.17.0.1\tgate\n172.17.0.2\tweb-host\n"), "{}", web.hosts);
         let network = bench.networks.inspect("bridge").unwrap();
         assert_eq!(network.containers.unwrap()[&id_of("web")].ipv4_address.as_deref(), Some("172.17.0.2/16"));
-        assert!(bench.networks.is_container_address(web.ip().into()));
+        assert!(bench.networks.container_age(web.ip().into()).is_some());
 
         let error = bench.networks.join(request("web", "", HashMap::new())).await.unwrap_err();
         assert!(error.message().contains("already"), "{error}");
         bench.networks.leave(&id_of("web")).await;
         bench.networks.leave("unknown").await;
-        assert!(!bench.networks.is_container_address(web.ip().into()));
+        assert!(bench.networks.container_age(web.ip().into()).is_none());
         drop(web);
         wait_until("the cable going", || link_names() == ["cubby0", "lo"]);
         bench.networks.close().await;
