@@ -3,7 +3,10 @@
 use std::{
     fmt, fs, io,
     net::{SocketAddr, ToSocketAddrs},
-    os::unix::fs::{FileTypeExt, PermissionsExt},
+    os::{
+        fd::AsFd,
+        unix::fs::{FileTypeExt, PermissionsExt},
+    },
     path::PathBuf,
     str::FromStr,
 };
@@ -135,7 +138,7 @@ async fn remove_stale(path: &PathBuf) -> anyhow::Result<()> {
 
 async fn accept_loop<S>(api: Api, mut accept: impl AsyncFnMut() -> io::Result<S>)
 where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + AsFd + Send + Unpin + 'static,
 {
     let slots = std::sync::Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {

@@ -2,6 +2,7 @@
 //!
 //! Sizes: CI runs small ones; README.md says how to run the full ones.
 
+mod gone;
 mod hostile;
 mod kills;
 mod many;

@@ -2,12 +2,13 @@
 //!
 //! One folder per resource, each with `pub fn routes() -> Router<Arc<Engine>>`; handlers translate and nothing else.
 //! [`error`] is the only file that maps error kinds to statuses, [`version`] the only one that knows the path prefix,
-//! [`server`] the only one that knows connections.
+//! [`server`] and [`client`] the only ones that know connections.
 
 // The `json!` of `/info` has a member per line, each a level of the macro.
 #![recursion_limit = "256"]
 
 mod build;
+mod client;
 mod containers;
 pub mod error;
 mod exec;

@@ -1,6 +1,6 @@
-//! Serving the API on any byte stream: Unix socket, vsock, TLS, or a pair in memory.
+//! Serving the API on a socket of any family.
 
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::AsFd, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tower::ServiceExt;
 
 use crate::{
+    client::{Client, Connection},
     names,
     version::{self, ApiVersion},
 };
@@ -36,11 +37,13 @@ impl Api {
     /// Serves one connection to its end, upgrades included. Errors are the client's affair and only logged.
     pub async fn serve<S>(&self, stream: S)
     where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: AsyncRead + AsyncWrite + AsFd + Send + Unpin + 'static,
     {
+        let stream = Connection::new(stream);
+        let client = stream.client();
         let service = service_fn(|request| {
-            let api = self.clone();
-            async move { Ok::<_, std::convert::Infallible>(api.answer(request).await) }
+            let (api, client) = (self.clone(), client.clone());
+            async move { Ok::<_, std::convert::Infallible>(api.answer(request, client).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .half_close(true)
@@ -53,7 +56,8 @@ impl Api {
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>, client: Client) -> Response<Body> {
+        request.extensions_mut().insert(client);
         let mut response = match version::split(request.uri()).map(|(version, uri)| (version, names::whole(uri))) {
             Ok((version, uri)) => self.route(version, uri, request).await,
             Err(error) => error.into_response(),

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::{sync::mpsc, task};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::{error::ApiError, extract::Query, images::stream};
+use crate::{client::Client, error::ApiError, extract::Query, images::stream};
 
 /// Messages on their way to the client.
 const QUEUE: usize = 64;
@@ -36,6 +36,7 @@ async fn build(
     State(engine): State<Arc<Engine>>,
     query: Query,
     headers: HeaderMap,
+    client: Client,
     body: Body,
 ) -> Result<Response, ApiError> {
     let options = options::read(&query, &headers)?;
@@ -45,7 +46,7 @@ async fn build(
     let (sender, messages) = mpsc::channel(QUEUE);
     task::spawn(carry_out(build, sender, quiet));
     let lines = ReceiverStream::new(messages).map(|message| Ok::<Bytes, Infallible>(stream::line(&message)));
-    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response())
+    Ok(([(header::CONTENT_TYPE, "application/json")], client.body(lines)).into_response())
 }
 
 /// The build is dropped, and so cancelled, when its client goes.

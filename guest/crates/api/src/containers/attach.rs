@@ -17,18 +17,19 @@ use super::{
     logs,
     session::{self, Ended, OnEndOfInput, Session},
 };
-use crate::{error::ApiError, extract::Query, version::ApiVersion};
+use crate::{client::Client, error::ApiError, extract::Query, version::ApiVersion};
 
 pub async fn attach(
     State(engine): State<Arc<Engine>>,
     Path(id): Path<String>,
     version: ApiVersion,
+    client: Client,
     query: Query,
     request: Request,
 ) -> Result<Response, ApiError> {
     let attached = engine.containers.attach(&id, &options(&query))?;
     let tty = attached.record.config.tty;
-    Ok(hijack::hijack(request, version, tty, move |reader, writer| serve(engine, attached, reader, writer)))
+    Ok(hijack::hijack(request, version, tty, move |reader, writer| serve(engine, attached, client, reader, writer)))
 }
 
 pub fn options(query: &Query) -> AttachOptions {
@@ -42,9 +43,9 @@ pub fn options(query: &Query) -> AttachOptions {
     }
 }
 
-async fn serve(engine: Arc<Engine>, attached: Attached, reader: Reader, mut writer: Writer) {
+async fn serve(engine: Arc<Engine>, attached: Attached, client: Client, reader: Reader, mut writer: Writer) {
     let framed = !attached.record.config.tty;
-    let (session, past, end_of_input, record) = prepare(&engine, attached, framed);
+    let (session, past, end_of_input, record) = prepare(&engine, attached, client, framed);
     let sent = match past {
         Some(past) => logs::send(past, framed, &mut writer).await.is_ok(),
         None => true,
@@ -61,12 +62,13 @@ async fn serve(engine: Arc<Engine>, attached: Attached, reader: Reader, mut writ
 pub fn prepare(
     engine: &Arc<Engine>,
     attached: Attached,
+    client: Client,
     framed: bool,
 ) -> (Session, Option<cubby_engine::containers::LogsStream>, OnEndOfInput, Arc<cubby_engine::containers::model::Record>)
 {
     let Attached { record, logs, stdout, stderr, stdin, detach_keys, close_stdin } = attached;
     let detach_keys = record.config.tty.then_some(detach_keys);
-    let session = Session { framed, stdout, stderr, stdin: stdin.clone(), detach_keys };
+    let session = Session { framed, stdout, stderr, stdin: stdin.clone(), detach_keys, client };
     let (engine, id) = (engine.clone(), record.id.clone());
     let end_of_input: OnEndOfInput = Box::new(move || {
         Box::pin(async move {

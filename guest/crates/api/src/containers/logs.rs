@@ -18,7 +18,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
 use super::session::frame;
-use crate::{error::ApiError, extract::Query, version::ApiVersion};
+use crate::{client::Client, error::ApiError, extract::Query, version::ApiVersion};
 
 /// What is said beside each line.
 #[derive(Clone, Copy, Default)]
@@ -31,6 +31,7 @@ pub async fn logs(
     State(engine): State<Arc<Engine>>,
     Path(id): Path<String>,
     version: ApiVersion,
+    client: Client,
     query: Query,
 ) -> Result<Response, ApiError> {
     let text = |name: &str| query.text(name).unwrap_or_default().to_owned();
@@ -49,7 +50,8 @@ pub async fn logs(
         false => "application/vnd.docker.raw-stream",
     };
     let chunks = ReceiverStream::new(entries).map(move |batch| batch.map(|batch| encode(&batch, !tty, beside)));
-    Ok(([(header::CONTENT_TYPE, kind)], Body::from_stream(chunks)).into_response())
+    let body = if options.follow { client.body(chunks) } else { Body::from_stream(chunks) };
+    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
 /// Writes everything of a log that is not followed.

@@ -9,6 +9,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use cubby_engine::containers::streams::{DetachKeys, Detached, Output, Streams};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::client::Client;
+
 /// Most bytes read from a client at once.
 const CHUNK: usize = 32 * 1024;
 
@@ -21,13 +23,15 @@ pub struct Session {
     pub stdin: Option<Arc<Streams>>,
     /// Set for terminals: the keys that leave.
     pub detach_keys: Option<DetachKeys>,
+    pub client: Client,
 }
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The streams have ended, or the client has gone.
+    /// The streams have ended.
     Streams,
+    Gone,
     /// By the client's keys.
     Detached,
 }
@@ -51,25 +55,29 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let Session { framed, stdout, stderr, stdin, detach_keys } = session;
+    let Session { framed, stdout, stderr, stdin, detach_keys, client } = session;
     let listens = stdout.is_some() || stderr.is_some();
     let output = copy_output(framed, stdout, stderr, writer);
     let input = copy_input(reader, stdin, detach_keys, end_of_input);
     tokio::pin!(output, input);
     tokio::select! {
         ended = &mut input => match ended {
-            Ended::Streams if listens => {
-                // Why ignored: a client that has gone needs no error.
-                let _ = output.await;
-                Ended::Streams
-            }
+            Ended::Streams if listens => tokio::select! {
+                result = output => told(result),
+                () = client.hung_up() => Ended::Gone,
+            },
             ended => ended,
         },
-        result = &mut output, if listens => {
-            if let Err(error) = result {
-                tracing::debug!(err = %error, "an attached client has gone");
-            }
-            Ended::Streams
+        result = &mut output, if listens => told(result),
+    }
+}
+
+fn told(result: io::Result<()>) -> Ended {
+    match result {
+        Ok(()) => Ended::Streams,
+        Err(error) => {
+            tracing::debug!(err = %error, "an attached client has gone");
+            Ended::Gone
         }
     }
 }
@@ -154,6 +162,7 @@ mod tests {
             stderr: Some(streams.stderr.attach()),
             stdin: None,
             detach_keys: None,
+            client: Client::default(),
         };
         streams.stdout.write(Bytes::from_static(b"out")).await;
         streams.stdout.close();
@@ -184,6 +193,7 @@ mod tests {
             stderr: None,
             stdin: Some(streams.clone()),
             detach_keys: DetachKeys::parse(""),
+            client: Client::default(),
         };
         let mut output = Vec::new();
         let ended = run(session, &b"\x10\x11"[..], &mut output, nothing()).await;
@@ -192,7 +202,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_without_output_ends_with_its_input() {
-        let session = Session { framed: false, stdout: None, stderr: None, stdin: None, detach_keys: None };
+        let client = Client::default();
+        let session = Session { framed: false, stdout: None, stderr: None, stdin: None, detach_keys: None, client };
         let ended = run(session, &b"ignored"[..], &mut Vec::new(), nothing()).await;
         assert_eq!(ended, Ended::Streams);
     }

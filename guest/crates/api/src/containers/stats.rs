@@ -4,7 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{Path, State},
     http::header,
     response::{IntoResponse, Response},
@@ -16,7 +16,7 @@ use cubby_engine::{
 use futures_util::stream;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::{error::ApiError, extract::Query, version::ApiVersion};
+use crate::{client::Client, error::ApiError, extract::Query, version::ApiVersion};
 
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -24,6 +24,7 @@ pub async fn stats(
     State(engine): State<Arc<Engine>>,
     Path(id): Path<String>,
     version: ApiVersion,
+    client: Client,
     query: Query,
 ) -> Result<Response, ApiError> {
     let stream = query.flag_or("stream", true);
@@ -36,7 +37,7 @@ pub async fn stats(
         let mut clock = interval(PERIOD);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let samples = stream::unfold((figures, clock), next);
-        return Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(samples)).into_response());
+        return Ok(([(header::CONTENT_TYPE, "application/json")], client.body(samples)).into_response());
     }
     if !one_shot && figures.is_running() {
         // Why: the figures of processors mean something beside earlier ones only.

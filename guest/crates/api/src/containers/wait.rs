@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{Path, State},
     http::header,
     response::{IntoResponse, Response},
@@ -12,12 +12,13 @@ use cubby_engine::{Engine, containers::Condition};
 use futures_util::stream;
 use serde_json::json;
 
-use crate::{error::ApiError, extract::Query, version::ApiVersion};
+use crate::{client::Client, error::ApiError, extract::Query, version::ApiVersion};
 
 pub async fn wait(
     State(engine): State<Arc<Engine>>,
     Path(id): Path<String>,
     version: ApiVersion,
+    client: Client,
     query: Query,
 ) -> Result<Response, ApiError> {
     let wanted = query.text("condition").filter(|_| version >= ApiVersion(30)).unwrap_or_default();
@@ -30,6 +31,6 @@ pub async fn wait(
         }
         Ok::<_, Infallible>(Bytes::from(format!("{body}\n")))
     };
-    let body = Body::from_stream(stream::once(answer));
+    let body = client.body(stream::once(answer));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }

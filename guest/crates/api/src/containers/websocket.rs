@@ -17,7 +17,7 @@ use super::{
     attach::{options, prepare},
     logs, session,
 };
-use crate::{error::ApiError, extract::Query, version::ApiVersion};
+use crate::{client::Client, error::ApiError, extract::Query, version::ApiVersion};
 
 const PIPE: usize = 64 * 1024;
 
@@ -25,6 +25,7 @@ pub async fn attach(
     State(engine): State<Arc<Engine>>,
     Path(id): Path<String>,
     version: ApiVersion,
+    client: Client,
     query: Query,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
@@ -36,12 +37,12 @@ pub async fn attach(
     }
     let attached = engine.containers.attach(&id, &options)?;
     let text = version < ApiVersion(28);
-    Ok(upgrade.on_upgrade(move |socket| serve(engine, attached, socket, text)))
+    Ok(upgrade.on_upgrade(move |socket| serve(engine, attached, client, socket, text)))
 }
 
 /// `text`: frames of text, which older clients expect.
-async fn serve(engine: Arc<Engine>, attached: Attached, socket: WebSocket, text: bool) {
-    let (session, past, end_of_input, record) = prepare(&engine, attached, false);
+async fn serve(engine: Arc<Engine>, attached: Attached, client: Client, socket: WebSocket, text: bool) {
+    let (session, past, end_of_input, record) = prepare(&engine, attached, client, false);
     let (mut sink, mut source) = socket.split();
     let (mut input, reader) = tokio::io::duplex(PIPE);
     let (mut writer, mut output) = tokio::io::duplex(PIPE);

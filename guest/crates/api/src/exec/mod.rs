@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use crate::{
+    client::Client,
     containers::{
         hijack::{self, Reader, Writer},
         lifecycle_size,
@@ -62,6 +63,7 @@ async fn start(
     State(engine): State<Arc<Engine>>,
     Path(id): Path<String>,
     version: ApiVersion,
+    client: Client,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (request, options) = read_options(request).await?;
@@ -73,7 +75,9 @@ async fn start(
         return Ok(().into_response());
     }
     let attach = engine.containers.exec_begin(&id, true)?;
-    Ok(hijack::hijack(request, version, tty, move |reader, writer| serve(engine, attach, size, tty, reader, writer)))
+    Ok(hijack::hijack(request, version, tty, move |reader, writer| {
+        serve(engine, attach, client, size, tty, reader, writer)
+    }))
 }
 
 /// Takes the options out of the request and leaves what an upgrade needs.
@@ -88,6 +92,7 @@ async fn read_options(request: Request) -> Result<(Request, ExecStartOptions), A
 async fn serve(
     engine: Arc<Engine>,
     attach: ExecAttach,
+    client: Client,
     size: Option<[u32; 2]>,
     tty: bool,
     reader: Reader,
@@ -109,6 +114,7 @@ async fn serve(
         stderr,
         stdin: stdin.clone(),
         detach_keys: exec.options.tty.then_some(detach_keys),
+        client,
     };
     let end_of_input: OnEndOfInput = {
         let (engine, id, tty) = (engine.clone(), exec.id.clone(), exec.options.tty);
@@ -124,7 +130,7 @@ async fn serve(
         Ended::Detached => engine.containers.exec_detached(&exec),
         // Why: the client asks for the exit code as soon as the connection ends.
         Ended::Streams if listens => exec.ended().await,
-        Ended::Streams => {}
+        Ended::Streams | Ended::Gone => {}
     }
     let _ = writer.shutdown().await;
 }

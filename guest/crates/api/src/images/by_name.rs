@@ -12,6 +12,7 @@ use cubby_engine::{Engine, images::RemoveOptions};
 
 use super::{create::credentials, inspect, load, save, stream};
 use crate::{
+    client::Client,
     error::{ApiError, page_not_found},
     extract::Query,
     version::ApiVersion,
@@ -36,24 +37,31 @@ pub async fn post(
     Path(rest): Path<String>,
     query: Query,
     headers: HeaderMap,
+    client: Client,
 ) -> Result<Response, ApiError> {
     match rest.rsplit_once('/') {
         Some((name, "tag")) => {
             engine.images.tag(name, query.text("repo").unwrap_or_default(), query.text("tag").unwrap_or_default())?;
             Ok(StatusCode::CREATED.into_response())
         }
-        Some((name, "push")) => push(&engine, name, &query, &headers).await,
+        Some((name, "push")) => push(&engine, name, &query, &headers, client).await,
         _ => Err(page_not_found().await),
     }
 }
 
 /// Source: API 1.50 `ImagePush`. Credentials are required there; without them we push as nobody.
-async fn push(engine: &Arc<Engine>, name: &str, query: &Query, headers: &HeaderMap) -> Result<Response, ApiError> {
+async fn push(
+    engine: &Arc<Engine>,
+    name: &str,
+    query: &Query,
+    headers: &HeaderMap,
+    client: Client,
+) -> Result<Response, ApiError> {
     let tag = query.text("tag").unwrap_or_default();
     let platform = load::platform(query.text("platform"))?;
     let push = engine.images.prepare_push(name, tag, platform.as_ref(), credentials(headers)?).await?;
     let images = engine.images.clone();
-    Ok(stream::telling(move |say| async move { images.push(push, say).await }))
+    Ok(stream::telling(client, move |say| async move { images.push(push, say).await }))
 }
 
 /// Source: API 1.50 `ImageDelete`.

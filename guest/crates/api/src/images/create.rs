@@ -16,7 +16,7 @@ use cubby_image::{Digest, ImageConfig, Reference};
 use cubby_registry::Credentials;
 
 use super::{commit::committed_name, load::platform, stream};
-use crate::{error::ApiError, extract::Query};
+use crate::{client::Client, error::ApiError, extract::Query};
 
 const AUTH: HeaderName = HeaderName::from_static("x-registry-auth");
 
@@ -25,6 +25,7 @@ pub async fn create(
     State(engine): State<Arc<Engine>>,
     query: Query,
     headers: HeaderMap,
+    client: Client,
     body: Body,
 ) -> Result<Response, ApiError> {
     if let Some(source) = query.text("fromSrc").filter(|source| !source.is_empty()) {
@@ -37,10 +38,10 @@ pub async fn create(
     let options = PullOptions { reference, platform, credentials };
     if one {
         let resolved = engine.images.resolve(&options).await?;
-        return Ok(stream::telling(move |say| async move { engine.images.pull(resolved, say).await }));
+        return Ok(stream::telling(client, move |say| async move { engine.images.pull(resolved, say).await }));
     }
     let tags = engine.images.remote_tags(&options).await?;
-    Ok(stream::telling(move |say| async move { engine.images.pull_tags(options, tags, say).await }))
+    Ok(stream::telling(client, move |say| async move { engine.images.pull_tags(options, tags, say).await }))
 }
 
 /// A root filesystem as an image. Only from the request's body: fetching what a client names by URL is its own affair.

@@ -4,8 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
 use axum::{
@@ -24,7 +23,7 @@ use futures_util::StreamExt;
 use tokio::{sync::mpsc, task};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::error::ApiError;
+use crate::{client::Client, error::ApiError};
 
 /// Pieces of a body in flight.
 const QUEUE: usize = 16;
@@ -99,38 +98,25 @@ pub fn messages(work: impl FnOnce(Messages) -> Result<(), Error> + Send + 'stati
 /// Messages that may wait for a client that reads slowly; more are left out.
 const TOLD: usize = 4096;
 
-/// How often the last bar is drawn again while nothing moves. A client that went is noticed by what cannot be written to
-/// it, because half-closed connections are served on.
-const DRAWN_AGAIN: Duration = Duration::from_secs(5);
-
-/// The bar that was drawn last, unless something else was said since.
-type Bar = Arc<Mutex<Option<Bytes>>>;
-
 /// Answers at once with what async work says; its error is the last message. The work is dropped when the client goes.
-pub fn telling<F>(work: impl FnOnce(Say) -> F) -> Response
+pub fn telling<F>(client: Client, work: impl FnOnce(Say) -> F) -> Response
 where
     F: Future<Output = Result<(), Error>> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel::<Result<Bytes, Infallible>>(TOLD);
-    let (telling, bar) = (sender.clone(), Bar::default());
-    let drawn = bar.clone();
-    let work = work(Arc::new(move |message| {
-        let line = line(&message);
-        *drawn.lock().unwrap_or_else(PoisonError::into_inner) = message.progress.is_some().then(|| line.clone());
-        drop(telling.try_send(Ok(line)));
-    }));
+    let telling = sender.clone();
+    let work = work(Arc::new(move |message| drop(telling.try_send(Ok(line(&message))))));
     task::spawn(async move {
         let done = tokio::select! {
             done = work => done,
             () = sender.closed() => return tracing::info!("the client went; its request is cancelled"),
-            never = draw_again(&sender, &bar) => match never {},
         };
         if let Err(error) = done {
             tracing::warn!(err = %error, "request failed after its answer began");
             let _ = sender.send(Ok(line(&Message::error(error.message())))).await;
         }
     });
-    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(ReceiverStream::new(receiver))).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], client.body(ReceiverStream::new(receiver))).into_response()
 }
 
 /// Answers with the bytes that blocking work writes. When it fails the body breaks off, which clients notice.
@@ -169,14 +155,5 @@ impl Write for BodyWriter {
         }
         let full = std::mem::replace(&mut self.gathered, Vec::with_capacity(GATHER));
         self.sender.blocking_send(Ok(full.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-async fn draw_again(sender: &mpsc::Sender<Result<Bytes, Infallible>>, bar: &Bar) -> Infallible {
-    loop {
-        tokio::time::sleep(DRAWN_AGAIN).await;
-        let line = bar.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // Why dropped when there is no room: a client that reads slowly is there.
-        drop(line.map(|line| sender.try_send(Ok(line))));
     }
 }

@@ -4,7 +4,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    body::Bytes,
     extract::State,
     http::header,
     response::{IntoResponse, Response},
@@ -19,9 +19,9 @@ use tokio::{
 };
 use tokio_stream::{StreamExt, wrappers::ReceiverStream};
 
-use crate::{error::ApiError, extract::Query};
+use crate::{client::Client, error::ApiError, extract::Query};
 
-pub async fn events(State(engine): State<Arc<Engine>>, query: Query) -> Result<Response, ApiError> {
+pub async fn events(State(engine): State<Arc<Engine>>, client: Client, query: Query) -> Result<Response, ApiError> {
     let selection = Selection::parse(
         query.text("since").unwrap_or_default(),
         query.text("until").unwrap_or_default(),
@@ -30,7 +30,7 @@ pub async fn events(State(engine): State<Arc<Engine>>, query: Query) -> Result<R
     let (sender, receiver) = mpsc::channel::<Bytes>(16);
     let (history, feed) = engine.events.subscribe();
     tokio::spawn(feed_client(history, feed, selection, sender));
-    let body = Body::from_stream(ReceiverStream::new(receiver).map(Ok::<_, Infallible>));
+    let body = client.body(ReceiverStream::new(receiver).map(Ok::<_, Infallible>));
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
