@@ -44,9 +44,10 @@ fn a_folder_of_the_host_is_the_containers_and_nothing_beside_it() {
     both_ways(&docker, &folders);
     sources(&docker, &folders);
     confined(&docker, &folders);
+    of_the_containers_user(&docker, &folders);
     true_events(&docker, &folders);
     a_repository(&docker, &folders);
-    of_the_containers_user(&docker, &folders);
+    programs(&docker, &folders);
 }
 
 /// A shell in a container with the folder at `/x`.
@@ -192,4 +193,40 @@ fn a_repository(docker: &Docker, folders: &Folders) {
     let here = Command::new("sh").args(["-c", &list(tree.to_str().expect("text"))]).output().expect("a shell").stdout;
     let there = inside(docker, folders, &list("/x/tree")).ok();
     assert_eq!(there, String::from_utf8_lossy(&here).trim_end());
+}
+
+/// Programs of the host run, each time from pages that held another's code before: an emulator may go on executing that.
+fn programs(docker: &Docker, folders: &Folders) {
+    let tools = folders.shared.join("tools");
+    std::fs::create_dir(&tools).expect("a folder");
+    let mut wanted = String::new();
+    for (number, factor) in [3u32, 5, 7, 11, 13, 17].into_iter().enumerate() {
+        let (source, program) = (tools.join(format!("{number}.c")), tools.join(format!("tool{number}")));
+        std::fs::write(&source, arithmetic(factor)).expect("a source file");
+        let built = Command::new("cc").args(["-static", "-O0", "-o"]).arg(&program).arg(&source).status();
+        assert!(built.expect("a C compiler").success());
+        let said = Command::new(&program).output().expect("it runs here").stdout;
+        wanted += &format!("tool{number} {}", String::from_utf8(said).expect("text"));
+    }
+    std::fs::write(tools.join("wanted"), wanted).expect("a file");
+    let script = "cd /x/tools; for round in 1 2 3 4; do echo 3 > /proc/sys/vm/drop_caches; \
+        while read -r tool wanted; do said=$(./$tool); [ \"$said\" = \"$wanted\" ] || echo \"$tool says $said\"; done < wanted; done";
+    let mount = format!("{}:/x", folders.shared());
+    let ran = docker.run(["run", "--rm", "--privileged", "-v", &mount, IMAGE, "sh", "-c", script]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
+}
+
+/// A program in C, tens of pages of code that no other factor's program has.
+fn arithmetic(factor: u32) -> String {
+    use std::fmt::Write;
+    let mut source = String::from("#include <stdio.h>\n");
+    for function in 0..120 {
+        let steps = "y = y * FACTOR + x; ".repeat(1 + (function * factor as usize) % 9);
+        let steps = steps.replace("FACTOR", &format!("{}u", factor * (2 * function as u32 + 1)));
+        writeln!(source, "unsigned f{function}(unsigned x) {{ volatile unsigned y = x; {steps}return y; }}")
+            .expect("text");
+    }
+    let calls: String = (0..120).map(|function| format!("x = f{function}(x); ")).collect();
+    writeln!(source, "int main(void) {{ unsigned x = 1; {calls}printf(\"%u\\n\", x); return 0; }}").expect("text");
+    source
 }

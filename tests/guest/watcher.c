@@ -29,7 +29,7 @@ int main(int argc, char **argv) {
     char buffer[65536];
     unsigned wanted = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE | IN_MOVE | IN_ATTRIB;
     int fd = inotify_init();
-    if (argc != 2 || fd < 0 || inotify_add_watch(fd, argv[1], wanted) < 0) return 1;
+    if (argc != 2 || fd < 0 || inotify_add_watch(fd, argv[1], wanted) < 0) { perror("watch"); return 1; }
     setvbuf(stdout, NULL, _IOLBF, 0);
     puts("watching");
     for (;;) {

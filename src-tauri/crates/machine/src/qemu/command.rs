@@ -28,7 +28,7 @@ pub fn machine(spec: &MachineSpec, program: &Program, accelerator: Accelerator, 
     let mut args = Args::default();
     base(&mut args, program, spec.image.arch, accelerator, spec.cpus, spec.memory_mib);
     args.pair("-name", format!("cubby-{}", spec.name.replace(',', "_")));
-    kernel(&mut args, &spec.image.kernel, &command_line(spec));
+    kernel(&mut args, &spec.image.kernel, &command_line(spec, accelerator));
     args.path("-initrd", &spec.image.initramfs);
     qmp(&mut args, qmp_fd);
     console(&mut args);
@@ -120,8 +120,15 @@ fn kernel(args: &mut Args, path: &Path, command_line: &str) {
     args.pair("-append", command_line);
 }
 
-fn command_line(spec: &MachineSpec) -> String {
-    [spec.image.cmdline.trim(), spec.extra_cmdline.trim()].join(" ").trim().to_owned()
+/// Why every page is cleared before it is used, in emulation: the device of the shared folders writes into the guest's
+/// memory behind the emulator's back, which goes on executing what it had translated of that page before. A program in a
+/// shared folder crashed. A page that the guest's processor writes to is translated anew.
+const CLEAR_PAGES: &str = "init_on_alloc=1";
+
+fn command_line(spec: &MachineSpec, accelerator: Accelerator) -> String {
+    let cleared = accelerator == Accelerator::Tcg && !spec.shares.is_empty();
+    let words = [spec.image.cmdline.trim(), if cleared { CLEAR_PAGES } else { "" }, spec.extra_cmdline.trim()];
+    words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn qmp(args: &mut Args, fd: i32) {
@@ -224,6 +231,9 @@ mod tests {
         let args = machine(&spec, &program(true), Accelerator::Tcg, 7);
         let shared = args.iter().filter(|arg| arg.to_string_lossy().starts_with("vhost-user-fs-pci,")).count();
         assert_eq!(shared, 1);
+        assert_eq!(values(&args, "-append"), ["console=hvc0 quiet init_on_alloc=1 loglevel=7"]);
+        let args = machine(&spec, &program(true), Accelerator::Kvm, 7);
+        assert_eq!(values(&args, "-append"), ["console=hvc0 quiet loglevel=7"]);
     }
 
     #[test]
