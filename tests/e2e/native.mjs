@@ -1,11 +1,11 @@
 // The dev server over an engine of this machine, without a guest: for pages on which the machine plays no part. Root only.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { Place, programs, root } from "./place.mjs";
+import { Place, processes, programs, root } from "./place.mjs";
 
 const engine = process.env["CUBBYD"] ?? path.join(path.dirname(programs.cubby), "cubbyd");
 
@@ -73,13 +73,20 @@ export class NativePlace extends Place {
 
   /** The shell that feeds the log is this suite's child; the engine is the shell's, and does not end with it. */
   #stopEngine(socket) {
-    for (const entry of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    for (const pid of processes((words) => words.includes(socket))) {
       try {
-        if (readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0").includes(socket)) process.kill(Number(entry), "SIGTERM");
+        process.kill(pid, "SIGTERM");
       } catch {
         // It ended meanwhile.
       }
     }
+  }
+
+  /** As a crash would: the engine's own process, not the one that keeps its containers. */
+  killEngine(socket) {
+    const [pid] = processes((words, entry) => words.includes(socket) && path.basename(readlinkSync(`/proc/${entry}/exe`)).startsWith("cubbyd"));
+    if (!pid) throw new Error("no engine found");
+    process.kill(pid, "SIGKILL");
   }
 }
 

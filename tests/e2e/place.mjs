@@ -24,7 +24,7 @@ export const programs = {
 
 /** A machine under software emulation starts in seconds on a quiet computer, in a minute on a busy one. */
 export const BOOT_MS = 180_000;
-export const STEP_MS = 30_000;
+export const STEP_MS = 60_000;
 
 export class Place {
   constructor(name) {
@@ -86,6 +86,18 @@ export async function until(what, ask, timeoutMs = STEP_MS) {
     if (Date.now() > deadline) throw new Error(`not within ${timeoutMs / 1000} s: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+/** Numbers of the processes whose command line, word by word, is meant. */
+export function processes(meant) {
+  const those = (entry) => {
+    try {
+      return /^\d+$/.test(entry) && meant(readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0"), entry);
+    } catch {
+      return false; // It ended while we looked.
+    }
+  };
+  return readdirSync("/proc").filter(those).map(Number);
 }
 
 /** Nobody listens there now. */

@@ -1,8 +1,7 @@
-// Containers, in a real browser over a real engine of this machine: the run form, every tab, the list, the bin, and an engine
-// that dies underneath.
+// Containers, in a real browser over a real engine of this machine: the run form, every tab, the list, the bin.
 
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { NativePlace, imageArchive } from "../native.mjs";
@@ -10,8 +9,6 @@ import { until } from "../place.mjs";
 import { Walk } from "./walk.mjs";
 
 const IMAGE = "e2e/apps:1";
-/** How soon the loss of the engine must be on screen. */
-const SHOWN_MS = 2000;
 let place;
 let walk;
 let page;
@@ -61,37 +58,14 @@ step("a pasted docker run line becomes the form, explained, with what is dangero
   await shot("run");
 });
 
-step("what was typed outlives the page and the engine, whose death shows at once", async () => {
+step("what was typed outlives the page", async () => {
   await page.fill("[data-field=name]", "web2");
   await page.reload();
   await sees("[data-container=first]");
-  const killed = killEngine();
-  await sees(".machine:not(.running)", SHOWN_MS);
-  const shownAfter = Date.now() - killed;
-  assert.ok(shownAfter < SHOWN_MS, `the loss was shown after ${shownAfter} ms`);
-  await shot("engine-gone");
-  await place.serve();
-  await sees("[data-container=first][data-state=running]");
   await page.click("[data-action=run]");
   assert.equal(await page.inputValue("[data-field=name]"), "web2", "the draft is still there");
   assert.equal(await page.inputValue("[data-field=memory]"), "64m");
 });
-
-/** `kill -9`; returns when. The engine is the one process whose command line names our socket. */
-function killEngine() {
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const words = readFileSync(`/proc/${entry}/cmdline`, "utf8").split("\0");
-      if (!words.includes(place.socket) || !path.basename(readlinkSync(`/proc/${entry}/exe`)).startsWith("cubbyd")) continue;
-    } catch {
-      continue;
-    }
-    process.kill(Number(entry), "SIGKILL");
-    return Date.now();
-  }
-  throw new Error("no engine found");
-}
 
 step("the form runs it as it says", async () => {
   await page.fill("[data-field=name]", "web");

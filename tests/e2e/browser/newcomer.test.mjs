@@ -4,13 +4,11 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { BOOT_MS, Place, artifacts, programs, require, root, until } from "../place.mjs";
+import { BOOT_MS, Place, artifacts, processes, programs, require, root, until } from "../place.mjs";
 
 const { chromium } = require("playwright-core");
 /** One to run it, one to open its page. */
 const MOST_CLICKS = 2;
-/** How soon the loss of the machine must be on screen. */
-const SHOWN_MS = 2000;
 let place;
 let browser;
 let page;
@@ -90,34 +88,33 @@ step("from launch to the demo's page with what the screen offers", async () => {
 });
 
 step("a machine that dies shows it at once, comes back by itself, and what was typed is still there", async () => {
+  const rows = () => page.evaluate(() => document.querySelector(".xterm-rows")?.textContent ?? "");
   await page.click("nav [href='#/apps']");
+  await page.click("[data-container=hello] a.main");
+  await page.click("#tab-terminal");
+  await until("a prompt", async () => /[#$>] *$/.test((await rows()).trimEnd()));
+  await page.click(".xterm-screen");
+  await page.keyboard.type("half a comm");
+  await until("the echo", async () => (await rows()).includes("half a comm"));
   await page.click("[data-action=run]");
   await page.fill("[data-field=image]", "something:typed");
   await page.fill("[data-field=name]", "not-lost");
-  await page.keyboard.press("Escape");
-  const pid = await machinePid();
-  process.kill(pid, "SIGKILL");
+  process.kill(machinePid(), "SIGKILL");
   const killed = Date.now();
-  await until("the loss on screen", () => page.evaluate(() => !document.querySelector(".machine.running")), SHOWN_MS);
+  await page.waitForSelector("[data-stale]", { timeout: BOOT_MS });
   console.log(`machine killed: shown after ${Date.now() - killed} ms`);
+  await page.waitForSelector("[data-stale]", { state: "detached", timeout: BOOT_MS });
   await page.waitForSelector(".machine.running", { timeout: BOOT_MS });
-  await page.waitForSelector("[data-container=hello]", { timeout: BOOT_MS });
-  await page.click("[data-action=run]");
   assert.equal(await page.inputValue("[data-field=image]"), "something:typed");
   assert.equal(await page.inputValue("[data-field=name]"), "not-lost");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("[data-container=hello]", { timeout: BOOT_MS });
+  assert.ok((await rows()).includes("half a comm"), "what stood in the terminal still does");
 });
 
-/** The hypervisor of this suite: the one process that has our home in its command line and is QEMU. */
-async function machinePid() {
-  const { readdirSync, readFileSync } = await import("node:fs");
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const line = readFileSync(`/proc/${entry}/cmdline`, "utf8");
-      if (/^[^\0]*qemu-system/.test(line) && line.includes(place.home)) return Number(entry);
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  throw new Error("no machine found");
+/** The hypervisor of this suite: it has our home in its command line. */
+function machinePid() {
+  const [pid] = processes((words) => /qemu-system/.test(words[0]) && words.some((word) => word.includes(place.home)));
+  assert.ok(pid, "no machine found");
+  return pid;
 }

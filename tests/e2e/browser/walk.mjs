@@ -7,7 +7,7 @@ import { artifacts, programs, require, still, until } from "../place.mjs";
 
 const { chromium } = require("playwright-core");
 const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
-const LOOK_MS = 30_000;
+const LOOK_MS = 60_000;
 
 export class Walk {
   failed = false;

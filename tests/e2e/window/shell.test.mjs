@@ -86,6 +86,24 @@ step("start at login is one switch, and says what is", async () => {
   await until("no entry", () => !existsSync(entry));
 });
 
+step("an engine that is killed is shown, and the window goes on where it was when it is back", async () => {
+  await go("apps");
+  await sees("[data-container=web][data-state=running]");
+  await driver.click("[data-action=run]");
+  await sees("[data-field=name]");
+  await driver.click("[data-field=name]");
+  await driver.type("not-lost");
+  place.killEngine(place.socket);
+  const killed = Date.now();
+  await sees("[data-stale]");
+  console.log(`engine killed: shown in the window after ${Date.now() - killed} ms`);
+  await place.serve();
+  await until("it is back", () => driver.eval(`!document.querySelector("[data-stale]") && !!document.querySelector(".machine.running")`));
+  assert.equal(await driver.eval(`document.querySelector("[data-field=name]").value`), "not-lost");
+  await driver.press("Escape");
+  await sees("[data-container=web][data-state=running]");
+});
+
 step("the icon says what runs; its menu acts", async () => {
   const driven = screen.appProcess();
   await driver.close();

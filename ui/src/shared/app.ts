@@ -35,6 +35,7 @@ export function start(on: Platform): void {
   world.onGo = (place) => {
     if (place.startsWith("#/")) location.hash = place;
   };
+  world.onLoss = () => notices.engineLost();
   world.onJobEnd = (job) => activity.ended(job);
   tellShell();
   preferences.onNotify = (on) => void platform.desktop?.setNotifies(on);

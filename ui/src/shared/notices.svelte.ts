@@ -14,6 +14,8 @@ export interface Notice {
   retry: (() => void) | undefined;
   /** A button of its own, such as Undo. */
   action?: { label: string; run: () => void };
+  /** Of something that was followed: says nothing once the engine itself turns out to be away. */
+  passing?: boolean;
 }
 
 class Notices {
@@ -24,6 +26,16 @@ class Notices {
 
   error(error: AppError, retry?: () => void): void {
     this.add({ kind: "error", title: error.title, detail: error.detail, remedy: error.remedy, retry });
+  }
+
+  /** Something that was followed broke off. */
+  broke(error: AppError): void {
+    this.add({ kind: "error", title: error.title, detail: error.detail, remedy: error.remedy, retry: undefined, passing: true });
+  }
+
+  /** The engine went away, which is shown; what broke with it needs no words of its own. */
+  engineLost(): void {
+    this.list = this.list.filter((notice) => !notice.passing);
   }
 
   done(title: string): void {

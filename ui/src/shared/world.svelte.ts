@@ -10,6 +10,10 @@ export class World implements Watcher {
   /** Why the host cannot be reached, where the platform knows. */
   lostReason = $state("");
   machine = $state.raw<MachineState | null>(null);
+  /** The engine went away by itself: the rows are those from before, kept so that nobody's page is taken from under their hands. */
+  stale = $state(false);
+  /** How often it came back: what follows a container looks again. */
+  returns = $state(0);
   /** Newest first. A change replaces the array and the row, never a row's insides. */
   private rows = $state.raw<readonly Container[]>([]);
   containers: readonly Container[] = $derived(without(this.rows));
@@ -28,6 +32,9 @@ export class World implements Watcher {
   appVersion = $state("");
   /** Told of every change of a container's state, for announcements. */
   onState: ((before: Container | undefined, after: Container | undefined) => void) | undefined;
+
+  /** The engine went away by itself. */
+  onLoss: (() => void) | undefined;
 
   onJobEnd: ((job: Job) => void) | undefined;
   onNews: ((news: News) => void) | undefined;
@@ -51,11 +58,11 @@ export class World implements Watcher {
   }
 
   snapshot(snapshot: Snapshot): void {
-    this.machine = snapshot.machine;
-    this.rows = newestFirst(snapshot.containers);
-    this.allImages = snapshot.images;
-    this.allVolumes = snapshot.volumes;
-    this.networks = snapshot.networks;
+    this.machineIs(snapshot.machine);
+    if (!this.keeps(snapshot.containers)) this.rowsAre(snapshot.containers);
+    if (!this.keeps(snapshot.images)) this.allImages = snapshot.images;
+    if (!this.keeps(snapshot.volumes)) this.allVolumes = snapshot.volumes;
+    if (!this.keeps(snapshot.networks)) this.networks = snapshot.networks;
     this.jobs = snapshot.jobs;
     this.engines = snapshot.engines;
     this.appVersion = snapshot.app_version;
@@ -68,16 +75,18 @@ export class World implements Watcher {
     for (const event of events) {
       switch (event.type) {
         case "machine":
-          this.machine = event.machine;
+          if (rows) this.rows = rows;
+          rows = undefined;
+          this.machineIs(event.machine);
           break;
         case "images":
-          this.allImages = event.images;
+          if (!this.keeps(event.images)) this.allImages = event.images;
           break;
         case "volumes":
-          this.allVolumes = event.volumes;
+          if (!this.keeps(event.volumes)) this.allVolumes = event.volumes;
           break;
         case "networks":
-          this.networks = event.networks;
+          if (!this.keeps(event.networks)) this.networks = event.networks;
           break;
         case "engines":
           this.engines = event.engines;
@@ -93,7 +102,8 @@ export class World implements Watcher {
           this.onNews?.(event.news);
           break;
         case "containers":
-          rows = newestFirst(event.containers);
+          rows = undefined;
+          if (!this.keeps(event.containers)) this.rowsAre(event.containers);
           break;
         case "container":
           this.put(edit(), event.container);
@@ -108,6 +118,31 @@ export class World implements Watcher {
 
   container(id: string): Container | undefined {
     return this.rows.find((container) => container.id === id);
+  }
+
+  /** Another engine's, or one that was switched off: nothing of before is true. */
+  private machineIs(machine: MachineState): void {
+    const other = this.machine !== null && this.machine.docker_host !== machine.docker_host;
+    this.machine = machine;
+    if (!other && !(this.stale && (machine.phase === "off" || machine.phase === "stopping"))) return;
+    this.stale = false;
+    [this.rows, this.allImages, this.allVolumes, this.networks] = [[], [], [], []];
+  }
+
+  /** Whether an empty list only says that nothing is known now. */
+  private keeps(list: readonly unknown[]): boolean {
+    const away = this.machine?.phase === "starting" || this.machine?.phase === "failed";
+    const keeps = away && list.length === 0 && this.rows.length + this.allImages.length + this.allVolumes.length > 0;
+    if (keeps && !this.stale) this.onLoss?.();
+    if (keeps) this.stale = true;
+    return keeps;
+  }
+
+  private rowsAre(containers: readonly Container[]): void {
+    this.rows = newestFirst(containers);
+    if (!this.stale) return;
+    this.stale = false;
+    this.returns++;
   }
 
   private put(rows: Container[], container: Container): void {

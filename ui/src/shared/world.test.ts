@@ -38,6 +38,23 @@ describe("World", () => {
     expect(ids()).toBe("x");
   });
 
+  it("keeps its rows while the engine is away by itself, and takes what is there when it is back", () => {
+    world.changes([{ type: "machine", machine: { ...machine, phase: "starting" } }, { type: "containers", containers: [] }]);
+    expect([ids(), world.stale, world.returns]).toEqual(["ca", true, 0]);
+    world.changes([{ type: "machine", machine }, { type: "containers", containers: [container("c", 3)] }]);
+    expect([ids(), world.stale, world.returns]).toEqual(["c", false, 1]);
+  });
+
+  it("keeps nothing of an engine that was switched off, or of another one", () => {
+    const lost = [{ type: "machine" as const, machine: { ...machine, phase: "failed" as const } }, { type: "containers" as const, containers: [] }];
+    world.changes([...lost, { type: "machine", machine: { ...machine, phase: "off" } }]);
+    expect([ids(), world.stale]).toEqual(["", false]);
+    world.changes([{ type: "machine", machine }, { type: "containers", containers: [container("b", 2)] }, ...lost]);
+    expect(ids()).toBe("b");
+    world.changes([{ type: "machine", machine: { ...machine, phase: "starting", docker_host: "tcp://other:1" } }, { type: "containers", containers: [] }]);
+    expect([ids(), world.stale]).toEqual(["", false]);
+  });
+
   it("tells of changed states only", () => {
     const told = vi.fn();
     world.onState = told;

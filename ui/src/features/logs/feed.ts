@@ -18,6 +18,8 @@ interface Follower {
   stream: OpenStream | undefined;
   ended: boolean;
   hostWasAway: boolean;
+  /** What {@link World.returns} was. */
+  returns: number;
   /** When the run began whose log is open; it is opened once for each run, so that a failure does not repeat itself. */
   run: number | null;
   last: number | null;
@@ -71,7 +73,7 @@ export class LogFeed {
     for (const container of containers) {
       const follower = this.followers.get(container.id);
       if (!follower) this.open(container, this.since);
-      else if (follower.ended && container.state === "running" && world.link === "open" && (container.started_unix_ms !== follower.run || follower.hostWasAway)) {
+      else if (follower.ended && container.state === "running" && world.link === "open" && !world.stale && (container.started_unix_ms !== follower.run || follower.hostWasAway || follower.returns !== world.returns)) {
         this.open(container, follower.last === null ? this.since : follower.last + 1);
       }
     }
@@ -88,7 +90,7 @@ export class LogFeed {
   }
 
   private open(container: Container, since: number | null): void {
-    const follower: Follower = { stream: undefined, ended: false, hostWasAway: false, run: container.started_unix_ms, last: this.followers.get(container.id)?.last ?? null };
+    const follower: Follower = { stream: undefined, ended: false, hostWasAway: false, returns: world.returns, run: container.started_unix_ms, last: this.followers.get(container.id)?.last ?? null };
     this.followers.set(container.id, follower);
     if (!this.order.includes(container.id)) this.order.push(container.id);
     const from = this.order.indexOf(container.id);
@@ -103,7 +105,7 @@ export class LogFeed {
             return;
           }
           follower.ended = true;
-          if (item.type === "broken" && item.error.code !== "machine_off") this.listener.failed(item.error);
+          if (item.type === "broken" && item.error.code !== "machine_off" && !world.stale) this.listener.failed(item.error);
         },
         lost: () => {
           follower.hostWasAway = true;

@@ -72,7 +72,7 @@ export class Shell {
           if (item.type === "ended") this.ended = { code: item.exit_code };
           else if (item.type === "broken") {
             this.ended = { code: null };
-            if (world.container(this.container)?.state === "running") notices.error(item.error);
+            if (world.container(this.container)?.state === "running" && !world.stale && item.error.code !== "machine_off") notices.broke(item.error);
           }
         },
         lost: () => (this.ended = { code: null }),
@@ -128,13 +128,18 @@ const all = new Map<string, Shells>();
 export function shellsOf(container: string): Shells {
   const known = all.get(container);
   if (known) return known;
-  // Those of containers that are gone go with them.
+  // Why later: this is asked while a page is being worked out, which may not change anything.
+  queueMicrotask(closeOrphans);
+  const shells = new Shells(container);
+  all.set(container, shells);
+  return shells;
+}
+
+/** Shells of containers that are gone go with them. */
+function closeOrphans(): void {
   for (const [id, shells] of all) {
     if (world.container(id)) continue;
     for (const shell of shells.list) shells.close(shell);
     all.delete(id);
   }
-  const shells = new Shells(container);
-  all.set(container, shells);
-  return shells;
 }

@@ -35,6 +35,9 @@ export const de: Catalogue = {
 
   "link.lost.title": "Cubbys Hintergrundteil antwortet nicht mehr",
   "link.lost.text": "Deine Container laufen weiter. Die Verbindung wird wieder aufgebaut…",
+  "link.stale.title": "Die Engine antwortet nicht",
+  "link.stale.text": "Du siehst den letzten bekannten Stand. Es geht von selbst weiter, sobald sie wieder da ist; nichts Eingetipptes geht verloren.",
+  "link.away": "Antwortet nicht",
   "link.connecting": "Gleich geht es los",
 
   "machine.off": "Aus",

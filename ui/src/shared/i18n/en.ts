@@ -35,6 +35,9 @@ export const en = {
 
   "link.lost.title": "Cubby's background part stopped answering",
   "link.lost.text": "Your containers keep running. Trying to reach it again…",
+  "link.stale.title": "The engine is not answering",
+  "link.stale.text": "You see how it was last. It goes on by itself once the engine is back; nothing you typed is lost.",
+  "link.away": "Not answering",
   "link.connecting": "Getting ready",
 
   "machine.off": "Off",

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The own machine goes on as it was, whichever is in use. An engine that is in use is watched by a connection that is held
-//! open, not by asking again and again.
+//! open, not by asking again and again; what [`super::pulse`] does about networks that swallow an end is the exception.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -200,7 +200,7 @@ async fn watch(inner: &Inner, endpoint: &Endpoint) {
                     running_since_unix_ms: since,
                     ..blank.clone()
                 });
-                until_it_hangs_up(endpoint).await;
+                until_it_is_lost(inner, endpoint).await;
                 inner.show(MachineState { phase: MachinePhase::Starting, ..blank.clone() });
             }
             Err(detail) => {
@@ -214,9 +214,14 @@ async fn watch(inner: &Inner, endpoint: &Endpoint) {
     }
 }
 
-/// Its stream of events ends with it.
-async fn until_it_hangs_up(endpoint: &Endpoint) {
+/// Its stream of events ends with it, or nothing is heard of it any more.
+async fn until_it_is_lost(inner: &Inner, endpoint: &Endpoint) {
     let Ok(docker) = endpoint.client() else { return };
     let mut events = std::pin::pin!(docker.events(None::<bollard::query_parameters::EventsOptions>));
-    while let Some(Ok(_)) = events.next().await {}
+    loop {
+        tokio::select! {
+            event = events.next() => if !matches!(event, Some(Ok(_))) { return },
+            () = inner.pulse.silence(&docker), if endpoint.falls_silent() => return,
+        }
+    }
 }

@@ -21,6 +21,7 @@ mod jobs;
 mod machine;
 mod networks;
 mod news;
+mod pulse;
 mod reach;
 mod registries;
 mod transfer;
@@ -32,6 +33,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 
 use bollard::Docker;
@@ -44,7 +46,8 @@ use crate::engine::endpoint::Endpoint;
 use crate::engine::errors::app_error;
 use crate::engine::{files, logs, stats, terminal};
 use crate::schema::{
-    AppError, Backend, Change, Command, MachinePhase, MachineState, OpenLogs, OpenTerminal, Reply, Stream, Terminal,
+    AppError, Backend, Change, Command, Looking, MachinePhase, MachineState, OpenLogs, OpenTerminal, Reply, Stream,
+    Terminal,
 };
 use crate::supervisor::blank_state;
 use world::World;
@@ -73,6 +76,7 @@ struct Inner {
     other: watch::Sender<Option<Endpoint>>,
     /// The own machine, whichever is in use.
     own: Mutex<MachineState>,
+    pulse: pulse::Pulse,
     jobs: jobs::Jobs,
     news: news::Desk,
     uploads: files::content::Uploads,
@@ -122,6 +126,7 @@ impl Inner {
             phase,
             phase_sender,
             other: watch::channel(None).0,
+            pulse: pulse::Pulse::new(),
             jobs: jobs::Jobs::default(),
             news: news::Desk::default(),
             uploads: files::content::Uploads::default(),
@@ -149,21 +154,40 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// A stream of the engine's, for as long as the engine answers.
+    async fn held(&self, opened: impl Future<Output = Result<Stream, AppError>>) -> Result<Stream, AppError> {
+        Ok(self.until_lost(self.pulse.or_lost(opened).await?))
+    }
+
+    /// Only a network can fall silent; what ends by itself needs nobody in between.
+    fn until_lost(&self, stream: Stream) -> Stream {
+        if self.endpoint().falls_silent() { self.pulse.until_lost(stream) } else { stream }
+    }
+}
+
 impl Backend for App {
     async fn call(&self, command: Command) -> Result<Reply, AppError> {
-        commands::call(&self.inner, command).await
+        self.inner.pulse.or_lost(commands::call(&self.inner, command)).await
     }
 
     fn events(&self) -> broadcast::Receiver<Change> {
         self.inner.world.changes()
     }
 
+    fn looking(&self) -> Looking {
+        self.inner.pulse.looking()
+    }
+
     async fn open_logs(&self, open: OpenLogs) -> Result<Stream, AppError> {
-        logs::open(&self.inner.engine()?, open).await
+        let docker = self.inner.engine()?;
+        self.inner.held(logs::open(&docker, open)).await
     }
 
     async fn open_terminal(&self, open: OpenTerminal) -> Result<Terminal, AppError> {
-        terminal::open(&self.inner.engine()?, open).await
+        let docker = self.inner.engine()?;
+        let Terminal { output, input } = self.inner.pulse.or_lost(terminal::open(&docker, open)).await?;
+        Ok(Terminal { output: self.inner.until_lost(output), input })
     }
 
     async fn open_figures(&self) -> Result<Stream, AppError> {
@@ -171,10 +195,12 @@ impl Backend for App {
     }
 
     async fn open_stats(&self, container: String) -> Result<Stream, AppError> {
-        stats::open(&self.inner.engine()?, &container).await
+        let docker = self.inner.engine()?;
+        self.inner.held(stats::open(&docker, &container)).await
     }
 
     async fn open_processes(&self, container: String) -> Result<Stream, AppError> {
-        stats::open_processes(&self.inner.engine()?, &container).await
+        let docker = self.inner.engine()?;
+        self.inner.held(stats::open_processes(&docker, &container)).await
     }
 }

@@ -168,9 +168,11 @@ impl Sink for World {
         }
     }
 
+    /// Here as below: that there is nothing is said also when nothing was known, for the UI keeps what it knew of an engine
+    /// that went away.
     fn images(&self, all: Vec<Image>) {
         let mut state = self.state();
-        if state.images != all {
+        if all.is_empty() || state.images != all {
             state.images = all.clone();
             self.tell(&mut state, Event::Images { images: all });
         }
@@ -178,7 +180,7 @@ impl Sink for World {
 
     fn volumes(&self, all: Vec<Volume>) {
         let mut state = self.state();
-        if state.volumes != all {
+        if all.is_empty() || state.volumes != all {
             state.volumes = all.clone();
             self.tell(&mut state, Event::Volumes { volumes: all });
         }
@@ -186,7 +188,7 @@ impl Sink for World {
 
     fn networks(&self, all: Vec<Network>) {
         let mut state = self.state();
-        if state.networks != all {
+        if all.is_empty() || state.networks != all {
             state.networks = all.clone();
             self.tell(&mut state, Event::Networks { networks: all });
         }

@@ -67,6 +67,11 @@ impl Endpoint {
         if port.is_some() { Ok(Self::Tcp(place.to_owned(), tls)) } else { Err(wrong()) }
     }
 
+    /// Whether its end may come without a word: a cut network says nothing. ssh asks by itself, and a socket here just ends.
+    pub fn falls_silent(&self) -> bool {
+        matches!(self, Self::Tcp(..))
+    }
+
     pub fn address(&self) -> String {
         match self {
             Self::Unix(path) => local::address(path),

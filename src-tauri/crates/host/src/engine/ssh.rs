@@ -86,7 +86,7 @@ impl Target {
     fn ssh(&self, directory: &Path) -> Command {
         let mut ssh = Command::new("ssh");
         ssh.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]);
-        ssh.args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=2", "-o", "ClearAllForwardings=no"]);
+        ssh.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=2", "-o", "ClearAllForwardings=no"]);
         let control = directory.join("ssh-");
         if cfg!(unix) && control.as_os_str().len() + CONTROL_SUFFIX < MAX_SOCKET_PATH && self.socket.is_none() {
             ssh.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=20", "-o"]);

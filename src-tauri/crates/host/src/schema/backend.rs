@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::{AppError, Change, Command, OpenLogs, OpenTerminal, Reply, StreamItem, TerminalInput};
 
@@ -17,12 +17,36 @@ pub struct Terminal {
     pub input: mpsc::Sender<TerminalInput>,
 }
 
+/// That somebody looks, for as long as it is held.
+#[derive(Debug, Default)]
+pub struct Looking(Option<watch::Sender<usize>>);
+
+impl Looking {
+    pub fn counted(lookers: &watch::Sender<usize>) -> Self {
+        lookers.send_modify(|lookers| *lookers += 1);
+        Self(Some(lookers.clone()))
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        if let Some(lookers) = &self.0 {
+            lookers.send_modify(|lookers| *lookers -= 1);
+        }
+    }
+}
+
 /// Every method may be called from many tasks at once; none blocks the runtime.
 pub trait Backend: Send + Sync + 'static {
     fn call(&self, command: Command) -> impl Future<Output = Result<Reply, AppError>> + Send;
 
     /// A receiver that misses changes gets `Lagged` and must ask for a snapshot again.
     fn events(&self) -> broadcast::Receiver<Change>;
+
+    /// A window shows what is told; held while it does.
+    fn looking(&self) -> Looking {
+        Looking::default()
+    }
 
     fn open_logs(&self, open: OpenLogs) -> impl Future<Output = Result<Stream, AppError>> + Send;
 

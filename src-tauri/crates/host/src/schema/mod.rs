@@ -35,7 +35,7 @@ mod store;
 mod stream;
 mod upkeep;
 
-pub use backend::{Backend, Stream, Terminal};
+pub use backend::{Backend, Looking, Stream, Terminal};
 pub use command::{Command, Reply};
 pub use container::{
     Binned, Container, ContainerRef, ContainerState, Health, Kept, Mount, MountKind, Port, Protocol, Removal,

@@ -16,6 +16,7 @@ const FRAME: Duration = Duration::from_millis(16);
 const CHANGES_AT_ONCE: usize = 4096;
 
 pub(super) async fn watch<B: Backend>(backend: Arc<B>, out: mpsc::Sender<Outgoing>) {
+    let _looking = backend.looking();
     while !out.is_closed() {
         // Listening comes first: a change between the two is then seen twice, never missed.
         let mut events = backend.events();
