@@ -24,3 +24,13 @@ it("lets no two boxes overlap, whatever the columns", () => {
     }
   }
 });
+
+it("leads no wire through somebody else's box", () => {
+  const { boxes } = layout([network("a", ["a", "b", "c", "d", "e"]), network("b", ["c", "d", "e"])], [], 2);
+  for (const { id, y, wires } of boxes) {
+    for (const wire of wires) {
+      const down = wire.via ?? wire.x;
+      for (const other of boxes) if (other.id !== id && other.y < y) expect(down < other.x || down > other.x + BOX.width).toBe(true);
+    }
+  }
+});

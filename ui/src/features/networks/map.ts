@@ -20,7 +20,7 @@ export interface Box {
   container: Container | undefined;
   x: number;
   y: number;
-  wires: { x: number; from: number; hue: number; address: string; network: string }[];
+  wires: { x: number; /** Down between the boxes of the rows above; absent in the first. */ via?: number; from: number; hue: number; address: string; network: string }[];
 }
 
 export interface Layout {
@@ -56,7 +56,8 @@ export function layout(networks: readonly Network[], containers: readonly Contai
     const step = BOX.width / (on.length + 1);
     const wires = on.map(({ network, y, hue }, wire) => {
       const member = network.members.find((known) => known.id === id);
-      return { x: x + step * (wire + 1), from: y, hue, address: member?.address.replace(/\/\d+$/, "") ?? "", network: network.name };
+      const via = at >= fit ? x - BOX.gap / 2 + (wire - (on.length - 1) / 2) * 4 : undefined;
+      return { x: x + step * (wire + 1), ...(via === undefined ? {} : { via }), from: y, hue, address: member?.address.replace(/\/\d+$/, "") ?? "", network: network.name };
     });
     return { id, name: names.get(id) ?? id.slice(0, 12), container: containers.find((known) => known.id === id), x, y: top + Math.floor(at / fit) * (BOX.height + 26), wires };
   });
