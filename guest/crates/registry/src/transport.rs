@@ -59,8 +59,14 @@ pub fn client(host: &str, settings: &Settings, verify: bool) -> Result<Client> {
     for proxy in proxies(host, settings)? {
         builder = builder.proxy(proxy);
     }
+    let proxies = matcher(host, settings);
+    if format!("http://{host}/").parse().is_ok_and(|url| proxies.intercept(&url).is_some()) {
+        // Why: there are proxies that promise to keep a connection and close it after the answer all the same; what is
+        // sent on it in between is lost, and an upload must not be sent twice unasked. A tunnel is its two ends' own.
+        builder = builder.pool_max_idle_per_host(0);
+    }
     let http = builder.build().map_err(|error| Error::Configuration(format!("HTTP client for {host}: {error}")))?;
-    Ok(Client { http, proxies: Arc::new(matcher(host, settings)) })
+    Ok(Client { http, proxies: Arc::new(proxies) })
 }
 
 /// Hosts that are spoken to directly: loopback always, whatever the settings say. What names a port too counts when it
