@@ -6,8 +6,8 @@ import { after, before, test } from "node:test";
 import { readFileSync } from "node:fs";
 import { firstRun } from "../first-run.mjs";
 import { Place, artifacts, programs, require, root, still, until } from "../place.mjs";
+import { openBrowser } from "./walk.mjs";
 
-const { chromium } = require("playwright-core");
 let place;
 let browser;
 let page;
@@ -18,8 +18,7 @@ const pageErrors = [];
 before(async () => {
   place = new Place("browser");
   [url] = await place.start(programs.devServer, ["--port", "0", "--ui", path.join(root, "ui/dist")], /http:\S+/);
-  // Why no sandbox: tests often run as root in a container, where Chromium cannot make one; it opens our own pages only.
-  browser = await chromium.launch({ executablePath: programs.chromium, args: ["--no-sandbox"] });
+  browser = await openBrowser();
   page = await browser.newPage({ viewport: { width: 1180, height: 780 }, locale: "en-US" });
   page.on("pageerror", (error) => {
     failed = true;

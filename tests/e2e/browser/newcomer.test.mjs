@@ -3,38 +3,27 @@
 
 import assert from "node:assert/strict";
 import path from "node:path";
-import { after, before, test } from "node:test";
-import { BOOT_MS, Place, artifacts, processes, programs, require, root, until } from "../place.mjs";
+import { after, before } from "node:test";
+import { BOOT_MS, Place, artifacts, processes, programs, root, until } from "../place.mjs";
+import { Steps } from "../steps.mjs";
+import { openBrowser } from "./walk.mjs";
 
-const { chromium } = require("playwright-core");
 /** One to run it, one to open its page. */
 const MOST_CLICKS = 2;
 let place;
 let browser;
 let page;
-let failed = false;
+const steps = new Steps(() => page?.screenshot({ path: path.join(artifacts, "newcomer-failure.png") }));
+const step = (name, run) => steps.step(name, run);
 
 before(async () => {
   place = new Place("newcomer");
 });
 
 after(async () => {
-  if (failed) await page?.screenshot({ path: path.join(artifacts, "newcomer-failure.png") });
   await browser?.close();
-  await place?.end(failed);
+  await place?.end(steps.failed);
 });
-
-function step(name, run) {
-  test(name, async () => {
-    assert.ok(!failed, "not tried: an earlier step failed");
-    try {
-      await run();
-    } catch (error) {
-      failed = true;
-      throw error;
-    }
-  });
-}
 
 /** The button that stands out: what somebody clicks who knows nothing. Only what can be seen and used counts. */
 async function mostProminent() {
@@ -53,8 +42,7 @@ async function mostProminent() {
 step("from launch to the demo's page with what the screen offers", async () => {
   const launched = Date.now();
   const [url] = await place.start(programs.devServer, ["--port", "0", "--ui", process.env["CUBBY_UI"] ?? path.join(root, "ui/dist")], /http:\S+/);
-  // Why no sandbox: see the first run.
-  browser = await chromium.launch({ executablePath: programs.chromium, args: ["--no-sandbox"] });
+  browser = await openBrowser();
   page = await browser.newPage({ viewport: { width: 1180, height: 780 }, locale: "en-US" });
   await page.goto(url);
   let clicks = 0;

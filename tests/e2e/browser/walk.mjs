@@ -4,21 +4,27 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { artifacts, programs, require, still, until } from "../place.mjs";
+import { Steps } from "../steps.mjs";
 
 const { chromium } = require("playwright-core");
 const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const LOOK_MS = 60_000;
 
+/** Why no sandbox: tests often run as root in a container, where Chromium cannot make one; it opens our own pages only. */
+export function openBrowser() {
+  return chromium.launch({ executablePath: programs.chromium, args: ["--no-sandbox"] });
+}
+
 export class Walk {
-  failed = false;
   pageErrors = [];
+  #steps = new Steps(() => this.shot("failure"));
 
   /** Opens the UI over the place's engine, which it starts. The place ends with the walk. */
   static async begin(place, name, context = {}) {
     const walk = new Walk();
     Object.assign(walk, { place, name });
     walk.url = await place.open();
-    walk.browser = await chromium.launch({ executablePath: programs.chromium, args: ["--no-sandbox"] });
+    walk.browser = await openBrowser();
     walk.page = await walk.browser.newPage({ viewport: { width: 1280, height: 860 }, locale: "en-US", ...context });
     walk.page.on("pageerror", (error) => walk.pageErrors.push(error.stack ?? String(error)));
     await walk.page.goto(walk.url);
@@ -27,19 +33,11 @@ export class Walk {
 
   async end() {
     await this.browser?.close();
-    await this.place.end(this.failed);
+    await this.place.end(this.#steps.failed);
   }
 
-  /** A step: what fails is pictured once, and those after it are not tried. */
-  async step(run) {
-    assert.ok(!this.failed, "not tried: an earlier step failed");
-    try {
-      await run();
-    } catch (error) {
-      this.failed = true;
-      await this.shot("failure");
-      throw error;
-    }
+  step(run) {
+    return this.#steps.take(run);
   }
 
   shot(name) {

@@ -5,9 +5,10 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { NativePlace, imageArchive } from "../native.mjs";
 import { artifacts, programs, until } from "../place.mjs";
+import { Steps } from "../steps.mjs";
 import { Screen } from "./screen.mjs";
 
 const IMAGE = "e2e/shell:1";
@@ -15,7 +16,8 @@ let place;
 let screen;
 let driver;
 let app;
-let failed = false;
+const steps = new Steps(() => execFileSync("import", ["-display", screen.env.DISPLAY, "-window", "root", path.join(artifacts, "window-shell-failure.png")]));
+const step = (name, run) => steps.step(name, run);
 
 before(async () => {
   place = new NativePlace("shell");
@@ -31,22 +33,8 @@ before(async () => {
 
 after(async () => {
   await driver?.forget();
-  await place?.end(failed);
+  await place?.end(steps.failed);
 });
-
-/** A step of the walk; those after a failed one are not tried. */
-function step(name, run) {
-  test(name, async () => {
-    assert.ok(!failed, "not tried: an earlier step failed");
-    try {
-      await run();
-    } catch (error) {
-      failed = true;
-      execFileSync("import", ["-display", screen.env.DISPLAY, "-window", "root", path.join(artifacts, "window-shell-failure.png")]);
-      throw error;
-    }
-  });
-}
 
 const has = (selector) => driver.eval(`!!document.querySelector(${JSON.stringify(selector)})`);
 const sees = (selector) => until(`${selector} on the page`, () => has(selector));
