@@ -52,7 +52,7 @@ export const de: Catalogue = {
   "machine.lead": "Container brauchen Linux. Cubby hält dafür einen sehr kleinen Linux-Rechner bereit, getrennt von deinen Dateien.",
   "machine.state": "Zustand",
   "machine.since": "seit {time}",
-  "machine.started_in": "gestartet in {time}",
+  "machine.started_in": "dauerte {time}",
   "machine.accelerator": "Läuft auf",
   "machine.accelerator.kvm": "deinem Prozessor direkt (KVM)",
   "machine.accelerator.hvf": "deinem Prozessor direkt (Hypervisor.framework)",

@@ -52,7 +52,7 @@ export const en = {
   "machine.lead": "Containers need Linux. Cubby keeps a very small Linux computer for them, apart from your own files.",
   "machine.state": "State",
   "machine.since": "since {time}",
-  "machine.started_in": "started in {time}",
+  "machine.started_in": "took {time}",
   "machine.accelerator": "Runs on",
   "machine.accelerator.kvm": "your processor directly (KVM)",
   "machine.accelerator.hvf": "your processor directly (Hypervisor.framework)",

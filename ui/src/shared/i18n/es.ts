@@ -50,7 +50,7 @@ export const es: Catalogue = {
   "machine.lead": "Los contenedores necesitan Linux. Cubby tiene para ellos un ordenador Linux muy pequeño, separado de tus archivos.",
   "machine.state": "Estado",
   "machine.since": "desde {time}",
-  "machine.started_in": "arrancó en {time}",
+  "machine.started_in": "tardó {time}",
   "machine.accelerator": "Funciona con",
   "machine.accelerator.kvm": "tu procesador directamente (KVM)",
   "machine.accelerator.hvf": "tu procesador directamente (Hypervisor.framework)",

@@ -50,7 +50,7 @@ export const ja: Catalogue = {
   "machine.lead": "コンテナには Linux が必要です。Cubby はそのために、あなたのファイルとは別のとても小さな Linux コンピューターを用意します。",
   "machine.state": "状態",
   "machine.since": "{time} から",
-  "machine.started_in": "起動にかかった時間 {time}",
+  "machine.started_in": "所要時間 {time}",
   "machine.accelerator": "動作方式",
   "machine.accelerator.kvm": "プロセッサーを直接使用 (KVM)",
   "machine.accelerator.hvf": "プロセッサーを直接使用 (Hypervisor.framework)",

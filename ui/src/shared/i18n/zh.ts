@@ -50,7 +50,7 @@ export const zh: Catalogue = {
   "machine.lead": "容器需要 Linux。Cubby 为它们准备了一台非常小的 Linux 计算机，与您自己的文件分开。",
   "machine.state": "状态",
   "machine.since": "自 {time} 起",
-  "machine.started_in": "启动用时 {time}",
+  "machine.started_in": "用时 {time}",
   "machine.accelerator": "运行方式",
   "machine.accelerator.kvm": "直接使用您的处理器 (KVM)",
   "machine.accelerator.hvf": "直接使用您的处理器 (Hypervisor.framework)",
