@@ -18,6 +18,7 @@ mod images_foreign;
 mod images_kill;
 mod images_platforms;
 mod images_view;
+mod images_words;
 mod lifecycle;
 mod logs;
 mod neighbour;

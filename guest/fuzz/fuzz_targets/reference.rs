@@ -8,7 +8,7 @@ fuzz_target!(|text: &str| {
     if let Ok(reference) = Reference::parse(text) {
         assert_eq!(Reference::parse(&reference.to_string()).as_ref(), Ok(&reference));
     }
-    if let Some(platform) = Platform::parse(text) {
-        assert_eq!(Platform::parse(&platform.to_string()), Some(platform));
+    if let Ok(platform) = Platform::parse(text) {
+        assert_eq!(Platform::parse(&platform.to_string()), Ok(platform));
     }
 });

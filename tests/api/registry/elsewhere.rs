@@ -29,6 +29,10 @@ fn a_mirror_serves_what_it_has_for_a_registry_that_is_not_there() {
     assert_eq!(docker.run(["image", "inspect", "-f", "{{.Id}}", asked]).ok(), id);
     let unknown = docker.run(["pull", "mirrored.invalid:5000/team/unknown:1"]);
     assert!(unknown.stderr.contains("mirrored.invalid"), "the registry itself is asked last: {unknown:?}");
+    let digest =
+        send(&engine, "GET", &format!("/distribution/{pushed}/json"), None).json()["Descriptor"]["digest"].clone();
+    let told = send(&engine, "GET", &format!("/distribution/{asked}/json"), None);
+    assert_eq!((told.status, &told.json()["Descriptor"]["digest"]), (200, &digest), "{told:?}");
     docker.run(["rmi", asked]).ok();
     let wrong = send(&engine, "PUT", "/cubby/registries", Some(&json!({ "registry-mirrors": ["no address"] })));
     assert_eq!(wrong.status, 400, "{wrong:?}");

@@ -23,6 +23,9 @@ pub enum Error {
     Read(#[source] io::Error),
     #[error("write the archive")]
     Write(#[source] io::Error),
+    /// In dockerd's words, which have no archive in them.
+    #[error("invalid manifest, {0}")]
+    Manifest(String),
     /// The bytes are not what they claim to be.
     #[error("invalid archive: {0}")]
     Archive(String),

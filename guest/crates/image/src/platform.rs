@@ -4,6 +4,80 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// What an operating system with a version, and the other parts, look like: shown in refusals.
+const OS: &str = r"^([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.-]*)\))?$";
+const COMPONENT: &str = "^[A-Za-z0-9_.-]+$";
+
+/// Source: containerd platforms `isKnownOS`, `isKnownArch` (Go's own lists).
+const OSES: [&str; 17] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+    "zos",
+];
+const ARCHITECTURES: [&str; 24] = [
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "armbe",
+    "arm64",
+    "arm64be",
+    "ppc64",
+    "ppc64le",
+    "loong64",
+    "mips",
+    "mipsle",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "ppc",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
+    "wasm",
+];
+
+/// Text that names no platform.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}: invalid argument")]
+pub struct InvalidPlatform(String);
+
+fn refuse(why: String) -> InvalidPlatform {
+    InvalidPlatform(why)
+}
+
+fn is_component(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// The operating system without its version, `windows(10.0.17763)`, which no image of ours has.
+fn os_component(text: &str) -> Option<String> {
+    let (name, version) = match text.strip_suffix(')') {
+        Some(text) => text.split_once('(')?,
+        None => (text, ""),
+    };
+    let valid = is_component(name) && !name.contains('.') && (version.is_empty() || is_component(version));
+    valid.then(|| name.to_owned())
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {
     pub os: String,
@@ -24,27 +98,52 @@ impl Platform {
     }
 
     /// Parses `linux/arm64/v8`, `arm64`, `linux`. Source: containerd `platforms.Parse`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let parts: Vec<&str> = text.split('/').collect();
-        if parts.iter().any(|p| p.is_empty() || !p.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))) {
-            return None;
+    ///
+    /// # Errors
+    /// In that function's words.
+    pub fn parse(text: &str) -> Result<Self, InvalidPlatform> {
+        let parts: Vec<&str> = text.splitn(4, '/').collect();
+        let os = os_component(parts[0]).ok_or_else(|| {
+            refuse(format!(
+                "{:?} is an invalid OS component of {text:?}: OSAndVersion specifier component must match {OS:?}",
+                parts[0]
+            ))
+        })?;
+        if let Some(part) = parts[1..].iter().find(|part| !is_component(part)) {
+            return Err(refuse(format!(
+                "{part:?} is an invalid component of {text:?}: platform specifier component must match {COMPONENT:?}"
+            )));
         }
         let native = Self::native();
-        let parsed = match parts.as_slice() {
-            ["linux" | "windows" | "darwin" | "freebsd"] => Self { os: parts[0].into(), ..native },
-            [architecture] => Self { os: native.os, architecture: (*architecture).into(), variant: None },
-            [os, architecture] => Self { os: (*os).into(), architecture: (*architecture).into(), variant: None },
-            [os, architecture, variant] => {
-                Self { os: (*os).into(), architecture: (*architecture).into(), variant: Some((*variant).into()) }
-            }
-            _ => return None,
+        let made = |os: &str, architecture: &str, variant: Option<&str>| Self {
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.map(str::to_owned),
         };
-        Some(parsed.normalized())
+        let parsed = match parts.as_slice() {
+            [_] => match (Self { os, ..native.clone() }).normalized() {
+                known if OSES.contains(&known.os.as_str()) => known,
+                _ => {
+                    let architecture = made(&native.os, parts[0], None).normalized();
+                    let known = ARCHITECTURES.contains(&architecture.architecture.as_str());
+                    known
+                        .then_some(architecture)
+                        .ok_or_else(|| refuse(format!("{text:?}: unknown operating system or architecture")))?
+                }
+            },
+            [_, architecture] => made(&os, architecture, None),
+            [_, architecture, variant] => made(&os, architecture, Some(variant)),
+            _ => return Err(refuse(format!("{text:?}: cannot parse platform specifier"))),
+        };
+        Ok(parsed.normalized())
     }
 
     /// One spelling for each platform. Source: containerd `platforms.Normalize`.
     pub fn normalized(mut self) -> Self {
-        self.os = self.os.to_lowercase();
+        self.os = match self.os.to_lowercase().as_str() {
+            "macos" => "darwin".to_owned(),
+            os => os.to_owned(),
+        };
         let (architecture, variant) = match self.architecture.to_lowercase().as_str() {
             "x86_64" | "x86-64" => ("amd64".to_owned(), self.variant),
             "aarch64" => ("arm64".to_owned(), self.variant),
@@ -90,8 +189,24 @@ mod tests {
         assert!(!Platform::parse("linux/amd64").unwrap().satisfies(&arm));
         assert_eq!(Platform::parse("linux/amd64/v3").unwrap().to_string(), "linux/amd64/v3");
         assert_eq!(Platform::parse("linux/arm").unwrap().to_string(), "linux/arm/v7");
-        for bad in ["", "/", "a/b/c/d", "linux/", "linux/arm 64"] {
-            assert_eq!(Platform::parse(bad), None, "{bad}");
+        assert_eq!(Platform::parse("LINUX").unwrap(), Platform::native());
+        assert_eq!(Platform::parse("macos/arm64").unwrap().to_string(), "darwin/arm64");
+        assert_eq!(Platform::parse("windows(10.0.17763)/amd64").unwrap().to_string(), "windows/amd64");
+    }
+
+    #[test]
+    fn what_is_no_platform_is_refused_in_containerds_words() {
+        for (bad, words) in [
+            ("", "\"\" is an invalid OS component of \"\": OSAndVersion specifier component must match"),
+            ("/", "\"\" is an invalid OS component of \"/\""),
+            ("       ", "is an invalid OS component"),
+            ("linux/", "\"\" is an invalid component of \"linux/\": platform specifier component must match"),
+            ("linux/arm 64", "\"arm 64\" is an invalid component of \"linux/arm 64\""),
+            ("a/b/c/d", "\"a/b/c/d\": cannot parse platform specifier: invalid argument"),
+            ("foobar", "\"foobar\": unknown operating system or architecture: invalid argument"),
+        ] {
+            let refused = Platform::parse(bad).unwrap_err().to_string();
+            assert!(refused.contains(words), "{bad}: {refused}");
         }
     }
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use axum::http::{HeaderMap, header::HeaderName};
 use cubby_engine::{Error, build::BuildOptions, containers::model::HostConfig};
-use cubby_image::{Platform, Reference};
+use cubby_image::Reference;
 use cubby_registry::Credentials;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{error::ApiError, extract::Query};
+use crate::{error::ApiError, extract::Query, images::platform};
 
 const CONFIG: HeaderName = HeaderName::from_static("x-registry-config");
 
@@ -38,7 +38,7 @@ pub fn read(query: &Query, headers: &HeaderMap) -> Result<BuildOptions, ApiError
         arguments: member(query, "buildargs")?,
         labels: member(query, "labels")?,
         target: query.text("target").filter(|target| !target.is_empty()).map(str::to_owned),
-        platform: platform(query.text("platform").unwrap_or_default())?,
+        platform: platform::named(query.text("platform"))?,
         host: host(query)?,
         credentials: credentials(headers),
     })
@@ -50,14 +50,6 @@ fn name(text: &str) -> Result<Reference, ApiError> {
         return Err(ApiError::bad_request("build tag cannot contain a digest"));
     }
     Ok(name.or_latest())
-}
-
-fn platform(text: &str) -> Result<Option<Platform>, ApiError> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let platform = Platform::parse(text);
-    platform.map(Some).ok_or_else(|| ApiError::bad_request(format!("{text:?} is an invalid OS component")))
 }
 
 /// A member that is JSON itself.

@@ -9,8 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use cubby_engine::{
-    Engine, Error,
-    images::{CommitOptions, changes},
+    Engine,
+    images::{CommitOptions, changes, new_name},
 };
 use cubby_image::{ImageConfig, Reference};
 use serde_json::{Map, Value, json};
@@ -30,7 +30,7 @@ pub async fn commit(
     let container = engine.containers.find(&name)?;
     let record = container.record();
     let config = config(&record.config, body.flatten().unwrap_or_default(), query.all("changes"))?;
-    let reference = committed_name(query.text("repo").unwrap_or_default(), query.text("tag").unwrap_or_default())?;
+    let reference = committed_name(&query)?;
     let comment = query.text("comment").unwrap_or_default().to_owned();
     let options = CommitOptions {
         name: reference.clone(),
@@ -82,14 +82,8 @@ fn config<'a>(
 }
 
 /// The name that a new image gets, if any.
-pub fn committed_name(repository: &str, tag: &str) -> Result<Option<Reference>, ApiError> {
-    let invalid = |error: cubby_image::reference::InvalidReference| Error::invalid(error.to_string());
-    if repository.is_empty() {
-        return Ok(None);
-    }
-    let name = Reference::parse(repository).map_err(invalid)?;
-    if name.digest().is_some() {
-        return Err(Error::invalid("cannot commit to digest reference").into());
-    }
-    Ok(Some(if tag.is_empty() { name.or_latest() } else { name.with_tag(tag).map_err(invalid)? }))
+pub fn committed_name(query: &Query) -> Result<Option<Reference>, ApiError> {
+    let repository = query.text("repo").filter(|repository| !repository.is_empty());
+    let name = repository.map(|repository| new_name(repository, query.text("tag").unwrap_or_default()));
+    Ok(name.transpose()?)
 }

@@ -15,7 +15,7 @@ use cubby_engine::{
 use cubby_image::{Digest, ImageConfig, Reference};
 use cubby_registry::Credentials;
 
-use super::{commit::committed_name, load::platform, stream};
+use super::{commit::committed_name, platform, stream};
 use crate::{client::Client, error::ApiError, extract::Query};
 
 const AUTH: HeaderName = HeaderName::from_static("x-registry-auth");
@@ -33,7 +33,7 @@ pub async fn create(
     }
     let reference = reference(query.text("fromImage").unwrap_or_default(), query.text("tag").unwrap_or_default())?;
     let credentials = credentials(&headers)?;
-    let platform = platform(query.text("platform"))?;
+    let platform = platform::named(query.text("platform"))?;
     let one = reference.tag().is_some() || reference.digest().is_some();
     let options = PullOptions { reference, platform, credentials };
     if one {
@@ -58,12 +58,16 @@ async fn import(engine: Arc<Engine>, source: &str, query: &Query, body: Body) ->
     }
     let message = query.text("message").filter(|message| !message.is_empty());
     let options = CommitOptions {
-        name: committed_name(query.text("repo").unwrap_or_default(), query.text("tag").unwrap_or_default())?,
+        name: committed_name(query)?,
         config,
         comment: message.unwrap_or("Imported from -").to_owned(),
         ..CommitOptions::default()
     };
-    let platform = platform(query.text("platform"))?;
+    let platform = platform::named(query.text("platform"))?;
+    // Source: moby image `CheckOS`.
+    if platform.as_ref().is_some_and(|platform| platform.os != "linux") {
+        return Err(ApiError::bad_request("operating system is not supported"));
+    }
     let archive = stream::body_reader(body);
     let id = stream::blocking(move || engine.images.import(archive, platform.as_ref(), options)).await?;
     Ok(stream::messages(move |messages| {

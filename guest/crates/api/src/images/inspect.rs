@@ -5,11 +5,18 @@ use std::sync::Arc;
 use cubby_engine::{Engine, images::Image, timestamps};
 use serde_json::{Value, json};
 
-use super::{load::platform, manifests::manifests};
+use cubby_image::Platform;
+
+use super::{manifests::manifests, platform::described};
 use crate::{error::ApiError, extract::Query, version::ApiVersion};
 
 pub fn inspect(engine: &Engine, name: &str, version: ApiVersion, query: &Query) -> Result<Value, ApiError> {
-    let image = find(engine, name, query)?;
+    let platform = described(query, version, ApiVersion(49))?;
+    let with_manifests = query.flag("manifests") && version >= ApiVersion(48);
+    if with_manifests && platform.is_some() {
+        return Err(ApiError::bad_request("conflicting options: manifests and platform options cannot both be set"));
+    }
+    let image = find(engine, name, platform.as_ref())?;
     let file = &image.file;
     let mut answer = json!({
         "Id": image.id,
@@ -34,16 +41,7 @@ pub fn inspect(engine: &Engine, name: &str, version: ApiVersion, query: &Query) 
     if let Some(os_version) = &file.os_version {
         answer["OsVersion"] = json!(os_version);
     }
-    if let Some(manifest) = image.manifest().filter(|_| version >= ApiVersion(48)) {
-        let (media_type, size) = (&manifest.media_type, manifest.document.len());
-        answer["Descriptor"] = json!({ "mediaType": media_type, "digest": manifest.digest(), "size": size });
-    }
-    if query.flag("manifests") && version >= ApiVersion(48) {
-        if query.text("platform").is_some_and(|platform| !platform.is_empty()) {
-            return Err(ApiError::bad_request(
-                "conflicting options: manifests and platform options cannot both be set",
-            ));
-        }
+    if with_manifests {
         answer["Manifests"] = json!(manifests(engine, &image));
     }
     if version < ApiVersion(44) {
@@ -53,9 +51,9 @@ pub fn inspect(engine: &Engine, name: &str, version: ApiVersion, query: &Query) 
 }
 
 /// The image of that name, which must be for the platform that is asked for.
-fn find(engine: &Engine, name: &str, query: &Query) -> Result<Arc<Image>, ApiError> {
+fn find(engine: &Engine, name: &str, platform: Option<&Platform>) -> Result<Arc<Image>, ApiError> {
     let image = engine.images.find(name)?;
-    image.must_fit(name, platform(query.text("platform"))?.as_ref())?;
+    image.must_fit(name, platform)?;
     Ok(image)
 }
 
@@ -70,8 +68,8 @@ fn graph_driver(image: &Image) -> Value {
 }
 
 /// Newest step first; only the newest has the image's id and names.
-pub fn history(engine: &Engine, name: &str, query: &Query) -> Result<Vec<Value>, ApiError> {
-    let image = find(engine, name, query)?;
+pub fn history(engine: &Engine, name: &str, version: ApiVersion, query: &Query) -> Result<Vec<Value>, ApiError> {
+    let image = find(engine, name, described(query, version, ApiVersion(48))?.as_ref())?;
     let mut layers = image.layers.iter();
     let mut steps = Vec::with_capacity(image.file.history.len());
     for step in &image.file.history {

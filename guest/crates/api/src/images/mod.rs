@@ -12,6 +12,7 @@ mod inspect;
 mod list;
 mod load;
 mod manifests;
+pub mod platform;
 mod save;
 mod search;
 pub(crate) mod stream;

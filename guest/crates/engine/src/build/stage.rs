@@ -79,7 +79,7 @@ impl Progress<'_> {
             Some(text) => {
                 let text = self.arguments.global(self.build.file.escape, text)?;
                 let platform = Platform::parse(&text);
-                Some(platform.ok_or_else(|| Error::invalid(format!("failed to parse platform {text:?}")))?)
+                Some(platform.map_err(|error| Error::invalid(format!("failed to parse platform {text}: {error}")))?)
             }
             None => self.build.options.platform.clone(),
         };

@@ -34,12 +34,21 @@ pub struct CommitOptions {
     pub created_by: String,
 }
 
+/// How an image is made, which decides what everyone is told. Source: moby daemon/images, `CommitImage`, `ImportImage`.
+#[derive(Clone, Copy)]
+enum Made<'a> {
+    Commit,
+    /// A build's instruction that changed no file.
+    Config,
+    Import(Option<&'a Platform>),
+}
+
 impl Images {
     /// Makes an image of `base` and the changes in `upper`, an overlay's upper directory. Blocks. The container whose
     /// directory it is should be paused: otherwise the image may show a moment that never was.
     pub fn commit(&self, base: Option<&Image>, upper: &Path, options: CommitOptions) -> Result<Digest> {
         let staged = self.stage(upper)?;
-        self.keep(base, Some(staged), None, options)
+        self.keep(base, Some(staged), options, Made::Commit)
     }
 
     /// A step of a build: like [`Images::commit`], and without `upper` only the config is new.
@@ -50,7 +59,8 @@ impl Images {
         options: CommitOptions,
     ) -> Result<Arc<Image>> {
         let staged = upper.map(|upper| self.stage(upper)).transpose()?;
-        let id = self.keep(base, staged, None, options)?;
+        let made = if staged.is_some() { Made::Commit } else { Made::Config };
+        let id = self.keep(base, staged, options, made)?;
         self.retained(&id).ok_or_else(|| Error::not_found(format!("No such image: {id}")))
     }
 
@@ -69,15 +79,15 @@ impl Images {
     /// Makes an image of a single layer out of a root filesystem's tar, compressed or not: `docker import`. Blocks.
     pub fn import(&self, tar: impl Read + Send, platform: Option<&Platform>, options: CommitOptions) -> Result<Digest> {
         let staged = self.store.unpack(tar).map_err(|error| describe(error, "unpack the root filesystem"))?;
-        self.keep(None, Some(staged), platform, options)
+        self.keep(None, Some(staged), options, Made::Import(platform))
     }
 
     fn keep(
         &self,
         base: Option<&Image>,
         staged: Option<Staged>,
-        platform: Option<&Platform>,
         options: CommitOptions,
+        made: Made<'_>,
     ) -> Result<Digest> {
         let failed = |error| describe(error, "keep the new layer");
         let staged = staged.filter(|staged| *staged.diff_id() != Digest::of(&EMPTY_TAR));
@@ -91,6 +101,7 @@ impl Images {
             self.store.sync().map_err(failed)?;
         }
         let name = options.name.clone();
+        let platform = if let Made::Import(platform) = made { platform } else { None };
         let config = document(base, platform, &layers, is_empty, options)?;
         let file =
             ImageFile::parse(config.as_bytes()).map_err(|error| Error::system("read the new image's config", error))?;
@@ -103,8 +114,15 @@ impl Images {
         let image = index.get(&id).cloned();
         drop(index);
         drop(pin);
-        if let Some((image, name)) = image.zip(name) {
+        let Some(image) = image else { return Ok(id) };
+        if matches!(made, Made::Commit) {
+            self.event("create", &image, Some(id.to_string()));
+        }
+        if let Some(name) = name {
             self.event("tag", &image, Some(name.familiar()));
+        }
+        if matches!(made, Made::Import(_)) {
+            self.event("import", &image, Some(id.to_string()));
         }
         Ok(id)
     }

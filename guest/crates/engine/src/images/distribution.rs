@@ -5,9 +5,9 @@ use cubby_image::{
     Digest, ImageFile, Platform, Reference,
     manifest::{Document, MEDIA_SCHEMA1},
 };
-use cubby_registry::{Access, Credentials, Error as RegistryError, Repository};
+use cubby_registry::{Credentials, Error as RegistryError, Repository};
 
-use super::Images;
+use super::{Images, pull::Sources};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest image config that is read.
@@ -23,33 +23,45 @@ pub struct Distribution {
 }
 
 impl Images {
-    /// Asks the registry itself, no mirror.
+    /// Asks one mirror after the other, the registry itself last.
     ///
     /// # Errors
     /// In dockerd's words; not found, unauthorized, forbidden.
     pub async fn distribution(&self, name: &str, credentials: Credentials) -> Result<Distribution> {
         let reference = Reference::parse(name).map_err(|error| Error::invalid(error.to_string()))?.or_latest();
-        let settings = self.registries().effective();
-        let repository = Repository::open(reference.domain(), reference.path(), Access::Pull, credentials, &settings);
-        let repository = repository.await.map_err(refusal)?;
-        let asked =
-            reference.digest().map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), Digest::to_string);
-        let manifest = repository.manifest(&asked).await.map_err(refusal)?;
-        let digest = Digest::of(&manifest.bytes);
-        if reference.digest().is_some_and(|wanted| *wanted != digest) {
-            return Err(Error::internal(format!("manifest verification failed for digest {asked}")));
+        let sources = Sources::of(reference, credentials, self.registries().effective());
+        loop {
+            let nth = sources.best();
+            match distribution_at(&sources, nth).await {
+                Err(error) if sources.after(nth).is_some() => {
+                    tracing::info!(err = %error, image = %sources.reference, "the mirror does not serve it");
+                    sources.give_up(nth);
+                }
+                answer => return answer,
+            }
         }
-        if manifest.media_type.starts_with(MEDIA_SCHEMA1) {
-            return Err(Error::invalid("the manifest is of schema version 1, which is not supported"));
-        }
-        let unreadable = |error: serde_json::Error| Error::invalid(format!("the manifest is not readable: {error}"));
-        let document: Document = serde_json::from_slice(&manifest.bytes).map_err(unreadable)?;
-        let platforms = match document.manifests {
-            Some(manifests) => manifests.into_iter().filter_map(|manifest| manifest.platform).collect(),
-            None => platform_of(&repository, &document).await?.into_iter().collect(),
-        };
-        Ok(Distribution { media_type: manifest.media_type, digest, size: manifest.bytes.len(), platforms })
     }
+}
+
+async fn distribution_at(sources: &Sources, nth: usize) -> Result<Distribution> {
+    let reference = &sources.reference;
+    let repository = sources.at(nth).await.map_err(refusal)?;
+    let asked = reference.digest().map_or_else(|| reference.tag().unwrap_or("latest").to_owned(), Digest::to_string);
+    let manifest = repository.manifest(&asked).await.map_err(refusal)?;
+    let digest = Digest::of(&manifest.bytes);
+    if reference.digest().is_some_and(|wanted| *wanted != digest) {
+        return Err(Error::internal(format!("manifest verification failed for digest {asked}")));
+    }
+    if manifest.media_type.starts_with(MEDIA_SCHEMA1) {
+        return Err(Error::invalid("the manifest is of schema version 1, which is not supported"));
+    }
+    let unreadable = |error: serde_json::Error| Error::invalid(format!("the manifest is not readable: {error}"));
+    let document: Document = serde_json::from_slice(&manifest.bytes).map_err(unreadable)?;
+    let platforms = match document.manifests {
+        Some(manifests) => manifests.into_iter().filter_map(|manifest| manifest.platform).collect(),
+        None => platform_of(repository, &document).await?.into_iter().collect(),
+    };
+    Ok(Distribution { media_type: manifest.media_type, digest, size: manifest.bytes.len(), platforms })
 }
 
 /// The platform in an image's config; none for what is no image.

@@ -48,9 +48,6 @@ impl Images {
         let loaded = archive::load(archive, &self.store, &known, options.platform.as_ref(), &progress)
             .map_err(|error| describe(error, "load the archive"))?;
         let Loaded { images, pins } = loaded;
-        if images.is_empty() {
-            return Err(Error::invalid("the archive holds no images"));
-        }
         for image in &images {
             self.record_loaded(image, &known, say)?;
         }
@@ -95,7 +92,7 @@ impl Images {
         }
         said.into_iter().for_each(|text| say(Message::stream(text)));
         if let Some(recorded) = recorded {
-            self.event("load", &recorded, image.names.first().map(Reference::familiar));
+            self.event("load", &recorded, Some(image.id.to_string()));
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ pub use layers::{ChangesOptions, Counts, LayerFacts, LayerView};
 pub use list::{Listed, Pruned, Usage, created_at, timestamp, unix_seconds};
 pub use load::LoadOptions;
 pub use message::Message;
+pub use names::new_name;
 pub use pull::{PullOptions, Resolved, Say};
 pub use push::Push;
 pub use registries::{HostCertificates, Proxies, Registries, RegistryOptions};

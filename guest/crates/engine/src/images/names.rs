@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cubby_image::{Digest, Reference};
+use cubby_image::{Digest, Reference, reference::InvalidReference};
 
 use super::{
     IMAGE, Images, NAME,
@@ -15,20 +15,31 @@ use crate::{
     events::Event,
 };
 
+/// `repository[:tag]` as the name that an image gets. Source: moby `httputils.RepoTagReference`, reference/store.go.
+///
+/// # Errors
+/// Invalid, in dockerd's words.
+pub fn new_name(repository: &str, tag: &str) -> Result<Reference> {
+    let invalid = |error: InvalidReference| Error::invalid(error.to_string()).with_source(error);
+    let name = Reference::parse(repository).map_err(invalid)?;
+    if name.digest().is_some() {
+        return Err(Error::invalid("cannot import digest reference"));
+    }
+    if name.familiar_name() == "sha256" {
+        return Err(Error::invalid("refusing to create an ambiguous tag using digest algorithm as name"));
+    }
+    if tag.is_empty() { Ok(name.or_latest()) } else { name.with_tag(tag).map_err(invalid) }
+}
+
 impl Images {
     /// Gives the image another name, `repository[:tag]`; a name that another image has moves over.
     ///
     /// # Errors
     /// Not found; invalid for what cannot be a name.
     pub fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<()> {
-        let text = if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
-        let name = Reference::parse(&text).map_err(|error| Error::invalid(error.to_string()).with_source(error))?;
-        if name.digest().is_some() {
-            return Err(Error::invalid("refusing to create a tag with a digest reference"));
-        }
+        let name = new_name(repository, tag)?;
         let mut index = self.write();
         let image = lookup(&index, image)?;
-        let name = name.or_latest();
         self.set_name(&mut index, name.clone(), image.id)?;
         let image = index.get(&image.id).cloned().unwrap_or(image);
         drop(index);

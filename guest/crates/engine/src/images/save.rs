@@ -3,7 +3,7 @@
 use std::{io::Write, sync::Arc};
 
 use cubby_image::{
-    Platform, Reference,
+    Digest, Platform, Reference,
     archive::{self, SavedImage, SavedLayer},
     reference::is_hex_id,
 };
@@ -28,7 +28,6 @@ impl Images {
                     pins.push(pin.ok_or_else(|| Error::internal(format!("layer {} is missing", layer.diff_id)))?);
                 }
                 add(&mut images, &image, names);
-                self.event("save", &image, Some(name.clone()));
             }
         }
         Ok(Save { images, pins })
@@ -36,7 +35,13 @@ impl Images {
 
     /// Writes an archive that every engine loads. Blocks.
     pub fn save(&self, save: &Save, out: impl Write) -> Result<()> {
-        archive::save(&save.images, &self.store, out).map_err(|error| describe(error, "save images"))
+        archive::save(&save.images, &self.store, out).map_err(|error| describe(error, "save images"))?;
+        for saved in &save.images {
+            if let Some(image) = self.retained(&Digest::of(saved.config.as_bytes())) {
+                self.event("save", &image, Some(image.id.to_string()));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -21,8 +21,8 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 pub struct DockerImage {
     pub config: String,
     pub repo_tags: Option<Vec<String>>,
-    #[serde(default)]
-    pub layers: Vec<String>,
+    /// Absent and null in images of nothing but a config.
+    pub layers: Option<Vec<String>>,
 }
 
 /// Every document of an archive by its path.

@@ -83,7 +83,8 @@ fn plan(documents: &Documents, blobs: &Blobs, platform: Option<&Platform>) -> Re
 fn docker_archive(documents: &Documents, blobs: &Blobs, platform: Option<&Platform>) -> Result<Vec<Plan>> {
     let mut plans = Vec::new();
     let mut others = Vec::new();
-    for image in documents.parse::<Vec<DockerImage>>("manifest.json")? {
+    let listed = documents.parse::<Option<Vec<DockerImage>>>("manifest.json")?;
+    for image in listed.ok_or_else(|| Error::Manifest("manifest cannot be null (but can be [])".into()))? {
         let config_path = clean_text(image.config.as_bytes())?;
         let config = documents.raw(blobs.follow(&config_path))?;
         if let Some(expected) = digest_in_path(&config_path) {
@@ -99,7 +100,8 @@ fn docker_archive(documents: &Documents, blobs: &Blobs, platform: Option<&Platfo
         }
         let names = image.repo_tags.unwrap_or_default();
         let names = names.iter().map(|name| Ok(Reference::parse(name)?.or_latest())).collect::<Result<_>>()?;
-        let layers = image.layers.iter().map(|path| {
+        let layers = image.layers.unwrap_or_default();
+        let layers = layers.iter().map(|path| {
             let path = clean_text(path.as_bytes())?;
             Ok(LayerPlan { digest: digest_in_path(&path), path })
         });
@@ -127,6 +129,7 @@ fn oci_layout(documents: &Documents, platform: Option<&Platform>) -> Result<Vec<
     }
     match absent {
         Some(error) if plans.is_empty() => Err(error),
+        None if plans.is_empty() => Err(Error::Archive("it holds no images".into())),
         _ => Ok(plans),
     }
 }
@@ -249,9 +252,7 @@ fn check(plan: Plan, blobs: &mut Blobs, limit: usize, paths: &mut Vec<String>) -
     let diff_ids = &file.rootfs.diff_ids;
     if plan.layers.len() != diff_ids.len() {
         let (expected, got) = (plan.layers.len(), diff_ids.len());
-        return Err(Error::Archive(format!(
-            "invalid manifest, layers length mismatch: expected {expected}, got {got}"
-        )));
+        return Err(Error::Manifest(format!("layers length mismatch: expected {expected}, got {got}")));
     }
     if diff_ids.len() > limit {
         return Err(Error::Limit(format!("an image has more than {limit} layers")));

@@ -28,7 +28,7 @@ pub struct SavedImage {
     /// Media type and bytes of the manifest that it came with: written as it is when its layers are the plain ones that
     /// an archive holds, so that the image keeps its digest.
     pub manifest: Option<(String, String)>,
-    /// Seconds since 1970, for the entries' times.
+    /// Seconds since 1970, for the times of its layers and its config; what is made for the archive is of 1970.
     pub created: u64,
 }
 
@@ -85,7 +85,7 @@ fn docker_image(image: &SavedImage) -> DockerImage {
     DockerImage {
         config: blob_path(&Digest::of(image.config.as_bytes())),
         repo_tags: (!tags.is_empty()).then_some(tags),
-        layers: image.layers.iter().map(|layer| blob_path(&layer.diff_id)).collect(),
+        layers: Some(image.layers.iter().map(|layer| blob_path(&layer.diff_id)).collect()),
     }
 }
 
@@ -116,9 +116,9 @@ impl<W: Write> Archive<W> {
             let size = self.layer(&layer.diff_id, image.created, store)?;
             layers.push(Descriptor::new(MEDIA_LAYER, layer.diff_id, size));
         }
-        let config = self.blob(MEDIA_CONFIG, image.config.as_bytes())?;
+        let config = self.blob(MEDIA_CONFIG, image.config.as_bytes(), image.created)?;
         if let Some((media_type, text)) = image.manifest.as_ref().filter(|(_, text)| fits(text, &config, &layers)) {
-            return self.blob(media_type, text.as_bytes());
+            return self.blob(media_type, text.as_bytes(), 0);
         }
         let manifest = Document {
             schema_version: 2,
@@ -128,7 +128,7 @@ impl<W: Write> Archive<W> {
             manifests: None,
         };
         let bytes = serde_json::to_vec(&manifest).map_err(|error| Error::Write(error.into()))?;
-        self.blob(MEDIA_MANIFEST, &bytes)
+        self.blob(MEDIA_MANIFEST, &bytes, 0)
     }
 
     /// Why twice through the layer: a tar header needs the size first, and the stream is made from small parts.
@@ -148,21 +148,21 @@ impl<W: Write> Archive<W> {
         Ok(size)
     }
 
-    fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
+    fn blob(&mut self, media_type: &str, bytes: &[u8], created: u64) -> Result<Descriptor> {
         let digest = Digest::of(bytes);
         if self.written.insert(digest) {
-            self.file(&blob_path(&digest), bytes)?;
+            self.file(&blob_path(&digest), bytes, created)?;
         }
         Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
     }
 
     fn document(&mut self, path: &str, document: &impl Serialize) -> Result<()> {
         let bytes = serde_json::to_vec(document).map_err(|error| Error::Write(error.into()))?;
-        self.file(path, &bytes)
+        self.file(path, &bytes, 0)
     }
 
-    fn file(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
-        let mut header = header(bytes.len() as u64, tar::EntryType::Regular, 0);
+    fn file(&mut self, path: &str, bytes: &[u8], created: u64) -> Result<()> {
+        let mut header = header(bytes.len() as u64, tar::EntryType::Regular, created);
         self.tar.append_data(&mut header, path, bytes).map_err(Error::Write)
     }
 

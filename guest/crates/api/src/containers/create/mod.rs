@@ -13,11 +13,11 @@ use cubby_engine::{
         model::{CreateRequest, Created},
     },
 };
-use cubby_image::Platform;
 
 use crate::{
     error::ApiError,
     extract::{OptionalJsonBody, Query},
+    images::platform,
     version::ApiVersion,
 };
 
@@ -39,12 +39,7 @@ pub async fn create(
     }
     older::adapt(version, &mut config, &mut host_config, &mut networking_config)?;
     let warnings = settings::migrate(version, &mut config, &mut host_config, &mut networking_config)?;
-    let platform = query.text("platform").filter(|text| !text.is_empty() && version >= ApiVersion(41));
-    let parse = |text: &str| {
-        Platform::parse(text)
-            .ok_or_else(|| ApiError::bad_request(format!("{text:?}: unknown operating system or architecture")))
-    };
-    let platform = platform.map(parse).transpose()?;
+    let platform = platform::named(query.text("platform").filter(|_| version >= ApiVersion(41)))?;
     let options = CreateOptions { platform, flat_read_only: version < ApiVersion(44) };
     let request = CreateRequest { config: Some(config), host_config, networking_config };
     let mut created = engine.containers.create_for(query.text("name"), request, options).await?;

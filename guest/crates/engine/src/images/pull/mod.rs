@@ -39,6 +39,7 @@ pub(super) use failure::translate;
 pub(super) use layer::short;
 pub use resolve::Resolved;
 use resolve::ResolvedLayer;
+pub(super) use sources::Sources;
 
 /// Layers fetched side by side. Source: dockerd `--max-concurrent-downloads`.
 const PARALLEL: usize = 3;
