@@ -9,7 +9,7 @@ use cubby_image::{
 };
 use tokio::task::spawn_blocking;
 
-use super::{Progress, cache::Key, config::absolute, place, stage::Stage};
+use super::{Progress, cache::Key, config::absolute, find, place, stage::Stage};
 use crate::{
     containers::files::Files,
     error::{Error, Result},
@@ -40,7 +40,7 @@ impl Progress<'_> {
             None => self.build.context.files()?,
             Some(from) => self.files_of(stage, from).await?,
         };
-        let looked = spawn_blocking(move || place::find(&files, &wanted).map(|found| (files, wanted, found))).await;
+        let looked = spawn_blocking(move || find::find(&files, &wanted).map(|found| (files, wanted, found))).await;
         let (files, wanted, found) = looked.map_err(|error| Error::system("look for the files to copy", error))??;
         let created_by = format!("/bin/sh -c #(nop) {keyword} {} in {} ", found.label(), wanted.destination);
         let owner = wanted.chown.clone().unwrap_or_default();

@@ -20,6 +20,8 @@ mod cache;
 mod config;
 mod context;
 mod copy;
+mod find;
+mod fingerprint;
 mod options;
 mod output;
 mod place;
