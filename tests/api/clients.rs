@@ -153,3 +153,50 @@ fn a_start_takes_no_body_and_an_update_without_warnings_says_null() {
     assert_eq!(killed.message(), "cannot kill container: clients-nobody: No such container: clients-nobody");
     docker.run(["rm", "clients-start"]).ok();
 }
+
+#[test]
+fn a_chosen_mac_outlives_a_restart_and_is_where_older_clients_look() {
+    let (docker, _engine) = docker();
+    let mac = "02:42:ac:11:00:77";
+    docker.run(["run", "-d", "--name", "clients-chosen", "--mac-address", mac, IMAGE, "sleep", "1000"]).ok();
+    docker.run(["run", "-d", "--name", "clients-made", IMAGE, "sleep", "1000"]).ok();
+    let shown = |name: &str| {
+        let shown = ask("GET", &format!("/v1.43/containers/{name}/json"), "").json();
+        (shown["Config"]["MacAddress"].clone(), shown["NetworkSettings"]["Networks"]["bridge"]["MacAddress"].clone())
+    };
+    assert_eq!(shown("clients-chosen"), (json!(mac), json!(mac)));
+    assert_eq!(shown("clients-made").0, Value::Null, "nobody chose it");
+    docker.run(["stop", "-t", "0", "clients-chosen"]).ok();
+    docker.run(["start", "clients-chosen"]).ok();
+    assert_eq!(shown("clients-chosen"), (json!(mac), json!(mac)));
+    let inside = docker.run(["exec", "clients-chosen", "cat", "/sys/class/net/eth0/address"]).ok();
+    assert_eq!(inside.trim(), mac);
+    docker.run(["rm", "-f", "clients-chosen", "clients-made"]).ok();
+}
+
+#[test]
+fn what_is_not_paused_cannot_go_on() {
+    let (docker, _engine) = docker();
+    let id = docker.run(["create", "--name", "clients-unpause", IMAGE, "true"]).ok();
+    let refused = ask("POST", "/containers/clients-unpause/unpause", "");
+    assert_eq!((refused.status, refused.message()), (500, format!("Container {id} is not paused")));
+    docker.run(["rm", "clients-unpause"]).ok();
+}
+
+#[test]
+fn files_come_compressed_to_clients_that_ask() {
+    let (docker, _engine) = docker();
+    docker.run(["create", "--name", "clients-archive", IMAGE, "true"]).ok();
+    let asked = |accepted: &str| {
+        let headers = [("Accept-Encoding", accepted)];
+        let path = "/containers/clients-archive/archive?path=/bin";
+        request_with(&engine().socket(), "GET", path, &headers, b"").expect("an answer")
+    };
+    let plain = asked("identity");
+    assert_eq!(plain.header("content-encoding"), None);
+    let gzip = asked("gzip, deflate");
+    assert_eq!((gzip.header("content-encoding"), &gzip.body[..2]), (Some("gzip"), &b"\x1f\x8b"[..]));
+    assert!(gzip.body.len() < plain.body.len() && gzip.header("x-docker-container-path-stat").is_some());
+    assert_eq!(asked("deflate").header("content-encoding"), Some("deflate"));
+    docker.run(["rm", "clients-archive"]).ok();
+}

@@ -10,6 +10,7 @@
 mod build;
 mod client;
 mod containers;
+mod encoding;
 pub mod error;
 mod exec;
 pub mod extract;

@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Body,
     extract::{Path, State},
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -16,6 +16,7 @@ use cubby_engine::{
 };
 
 use crate::{
+    encoding::Encoding,
     error::ApiError,
     extract::Query,
     images::stream::{blocking, body_reader, bytes},
@@ -49,12 +50,17 @@ pub async fn get(
     State(engine): State<Arc<Engine>>,
     Path(id): Path<String>,
     query: Query,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let path = path(&query)?;
     let read = blocking(move || engine.containers.archive(&id, &path)).await?;
     let stat = stat_header(&read.stat)?;
-    let mut response = bytes(move |out| read.write_to(out));
+    let encoding = Encoding::asked(&headers);
+    let mut response = bytes(move |out| encoding.write(out, |out| read.write_to(out)));
     response.headers_mut().insert(STAT, stat);
+    if let Some(name) = encoding.name() {
+        response.headers_mut().insert(header::CONTENT_ENCODING, name);
+    }
     Ok(response)
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     Containers,
-    model::{Endpoint, Record},
+    model::{Config, Endpoint, Record},
 };
 use crate::{
     error::Result,
@@ -67,7 +67,7 @@ impl Containers {
             "HostConfig": host,
             "GraphDriver": { "Data": self.graph(record), "Name": "overlay2" },
             "Mounts": mounts,
-            "Config": record.config,
+            "Config": config(record),
             "NetworkSettings": network_settings(record),
         })
     }
@@ -109,6 +109,16 @@ fn state(record: &Record) -> Value {
         document["Health"] = json!(health);
     }
     document
+}
+
+/// With the MAC that was chosen for its main network, where clients of older versions look. Source: moby daemon/inspect.go.
+fn config(record: &Record) -> Config {
+    let mut config = record.config.clone();
+    if config.mac_address.is_empty() {
+        let main = record.networks.get(&record.host_config.network_mode);
+        config.mac_address = main.map(|endpoint| endpoint.chosen_mac().to_owned()).unwrap_or_default();
+    }
+    config
 }
 
 fn network_settings(record: &Record) -> Value {

@@ -40,7 +40,8 @@ impl Containers {
         let container = self.find(name)?;
         let _transition = container.transition.lock().await;
         if !container.record().state.paused {
-            return Err(Error::conflict(format!("Container {} is not paused", container.id)));
+            // Why no conflict: dockerd has no kind for it, and clients see 500.
+            return Err(Error::internal(format!("Container {} is not paused", container.id)));
         }
         freezer(&container, Cgroup::thaw)
             .await

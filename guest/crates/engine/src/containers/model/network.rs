@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use cubby_network::Mac;
+
 use super::go::{go_struct, is_zero};
 
 go_struct! {
@@ -43,6 +45,16 @@ go_struct! {
 }
 
 impl Endpoint {
+    /// The MAC that somebody asked for, or nothing: one that was made from the address is nobody's wish.
+    pub fn chosen_mac(&self) -> &str {
+        let is_made = match self.ip_address.parse() {
+            Ok(address) => self.mac_address.parse() == Ok(Mac::of(address)),
+            // Without an IPv4 address it is random.
+            Err(_) => !self.global_ipv6_address.is_empty(),
+        };
+        if is_made { "" } else { &self.mac_address }
+    }
+
     /// The same wishes without what a former connection got.
     pub fn wishes(&self) -> Self {
         Self {
@@ -53,6 +65,7 @@ impl Endpoint {
             gw_priority: self.gw_priority,
             network_id: self.network_id.clone(),
             dns_names: self.dns_names.clone(),
+            mac_address: self.chosen_mac().to_owned(),
             ..Self::default()
         }
     }
