@@ -358,6 +358,12 @@ step("the palette has verbs on what there is", async () => {
   await sees("[role=option]:has-text('db: Stop')");
   await page.keyboard.press("Enter");
   await sees("[data-container=db][data-state=exited]");
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("run an app");
+  await page.keyboard.press("Enter");
+  await sees("dialog[open] [data-field=paste]");
+  await page.keyboard.press("Escape");
+  await gone("dialog[open]");
 });
 
 step("no page has an accessibility violation that axe can find", async () => {

@@ -5,6 +5,9 @@ export type Page = (typeof PAGES)[number];
 const TABS = ["overview", "logs", "terminal", "files", "stats", "processes", "environment", "inspect"] as const;
 export type Tab = (typeof TABS)[number];
 
+/** In the place of a container: the form that makes one. No container has such an id. */
+export const RUN_FORM = "new";
+
 class Router {
   page = $state<Page>("home");
   /** What is open on the page: a container's id, an image's, a volume's name. */
@@ -20,6 +23,12 @@ class Router {
   go(page: Page, item: string | null = null, tab: Tab = "overview"): void {
     const path = ["", page, ...(item ? [encodeURIComponent(item), tab] : [])].join("/");
     if (location.hash !== `#${path}`) location.hash = path;
+  }
+
+  /** The page alone, in the place of the address that led here: going back does not lead here again. */
+  clear(): void {
+    history.replaceState(null, "", `#/${this.page}`);
+    this.read();
   }
 
   private read(): void {

@@ -5,7 +5,7 @@ import { api, imageName, runCopy } from "../../shared/app";
 import { LANGUAGE_NAMES, t } from "../../shared/i18n";
 import { notices } from "../../shared/notices.svelte";
 import { preferences } from "../../shared/preferences.svelte";
-import { PAGES, router, type Page } from "../../shared/router.svelte";
+import { PAGES, RUN_FORM, router, type Page } from "../../shared/router.svelte";
 import type { IconName } from "../../shared/ui/Icon.svelte";
 import type { World } from "../../shared/world.svelte";
 import { act, doors, isUp } from "../containers/state";
@@ -31,13 +31,22 @@ const attempt = (action: () => Promise<unknown>) => () => void notices.attempt(a
 
 /** `query` is what was typed: some verbs take a word of it. */
 export function verbs(world: World, query = ""): Verb[] {
-  const list: Verb[] = [...typed(world, query), ...PAGES.map((page) => ({ key: `go:${page}`, label: t("palette.go", { page: t(`nav.${page}`) }), icon: ICONS[page], run: () => router.go(page) }))];
+  const list: Verb[] = [...typed(world, query), ...beginnings(world), ...PAGES.map((page) => ({ key: `go:${page}`, label: t("palette.go", { page: t(`nav.${page}`) }), icon: ICONS[page], run: () => router.go(page) }))];
   list.push(...ofMachine(world), ...ofApp());
   for (const container of world.containers.filter((row) => !row.binned).slice(0, OBJECTS_MAX)) list.push(...ofContainer(container));
   for (const image of world.images.slice(0, OBJECTS_MAX)) list.push(...ofImage(image));
   for (const volume of world.volumes.slice(0, OBJECTS_MAX)) list.push({ key: `volume:${volume.name}`, label: `${t("palette.volume", { name: volume.name })}`, icon: "data", run: () => router.go("data") });
   for (const job of world.jobs) if (job.state === "running") list.push({ key: `job:${job.id}`, label: `${t("cancel")}: ${t(`jobs.${job.kind}`)} ${job.subject}`, icon: "close", run: attempt(() => jobs.cancel(job.id)) });
   return list;
+}
+
+/** What most people want to do, first. */
+function beginnings({ machine }: World): Verb[] {
+  if (machine?.phase !== "running") return [];
+  return [
+    { key: "run", label: t("apps.run"), icon: "plus", run: () => router.go("apps", RUN_FORM) },
+    { key: "demo", label: t("home.demo"), icon: "play", run: attempt(api.runDemo) },
+  ];
 }
 
 /** `pull redis:8`, `docker pull redis:8`, or the same in the reader's language. */
@@ -52,7 +61,6 @@ function ofMachine({ machine, engines: known }: World): Verb[] {
   const list: Verb[] = [];
   const own = known.chosen === null;
   const verb = (name: string, what: string, icon: IconName, action: () => Promise<unknown>) => list.push({ key: `machine:${name}`, label: `${t("nav.machine")}: ${what}`, icon, run: attempt(action) });
-  if (machine?.phase === "running") list.push({ key: "demo", label: t("home.demo"), icon: "play", run: attempt(api.runDemo) });
   if (own && machine?.phase === "running") {
     verb("restart", t("machine.restart"), "restart", api.restartMachine);
     verb("stop", t("machine.stop"), "power", api.stopMachine);
