@@ -12,6 +12,7 @@ use super::{
     record::{Addresses, BRIDGE_NAME, Driver, NetworkRecord, is_predefined},
     table::{Live, Table},
     template::{self, Template},
+    turn,
     vlan::{self, Vlan},
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -27,6 +28,7 @@ impl Networks {
 
     fn create_blocking(&self, request: NetworkCreateRequest) -> Result<Created> {
         check(&request)?;
+        let _turn = turn::take();
         let routes = self.kernel.foreign_routes()?;
         let mut record = {
             let mut table = self.table();

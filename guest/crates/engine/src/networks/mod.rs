@@ -29,6 +29,7 @@ mod remove;
 mod resolve;
 mod table;
 mod template;
+mod turn;
 mod vlan;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::{
     kernel::{Kernel, bridge_name},
     record::{BRIDGE_NAME, Driver, NetworkRecord},
     table::{Live, Table},
+    turn,
 };
 use crate::{
     engine::Config,
@@ -78,8 +79,11 @@ fn open(engine_id: &str, in_guest: bool, state: Arc<State>, events: Arc<EventBus
     };
     networks.kernel.sweep(|id| networks.table().networks.contains_key(id))?;
     networks.kernel.enable_forwarding()?;
-    networks.predefine(in_guest)?;
-    networks.make_bridges();
+    {
+        let _turn = turn::take();
+        networks.predefine(in_guest)?;
+        networks.make_bridges();
+    }
     networks.apply_rules()?;
     Ok(Arc::new(networks))
 }
