@@ -50,6 +50,14 @@ fn a_certificate_and_a_password_are_wanted_and_then_everything_works() {
     assert!(shown["certificates"].as_array().is_some_and(|hosts| hosts.contains(&json!(server))), "{shown}");
     assert_eq!(send(&engine, "DELETE", &certificates, None).status, 204);
     assert!(docker.run(["pull", &name]).stderr.contains(refusal));
+
+    // As an authority that counts everywhere.
+    let everywhere = |pem: &str| send(&engine, "PUT", "/cubby/certificates", Some(&json!({ "pem": pem }))).status;
+    assert_eq!(everywhere(&registry.authority()), 204);
+    docker.run(["pull", &name]).ok();
+    docker.run(["rmi", &name]).ok();
+    assert_eq!(everywhere(""), 204);
+    assert!(docker.run(["pull", &name]).stderr.contains(refusal));
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub struct Settings {
     pub mirrors: HashMap<String, Vec<String>>,
     /// Directories with `<host>[:port]/{*.crt, *.cert, *.key}`, laid out as dockerd's `certs.d`; all of them count.
     pub certificates: Vec<PathBuf>,
+    /// Files of authorities that count for every host; an absent one is fine, and what no program could use is passed over.
+    pub authorities: Vec<PathBuf>,
     /// Through whom registries are reached.
     pub proxies: Proxies,
 }
@@ -79,6 +81,8 @@ impl Network {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HostFiles {
     pub authorities: Vec<PathBuf>,
+    /// Those that count for every host.
+    pub everybodys: Vec<PathBuf>,
     pub identity: Option<(PathBuf, PathBuf)>,
 }
 
@@ -115,7 +119,7 @@ impl Settings {
             let key = certificate.with_extension("key");
             key.exists().then_some((certificate, key))
         });
-        HostFiles { authorities: with("crt").collect(), identity }
+        HostFiles { authorities: with("crt").collect(), everybodys: self.authorities.clone(), identity }
     }
 }
 

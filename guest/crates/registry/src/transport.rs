@@ -1,7 +1,7 @@
 //! The HTTP client for one host: TLS roots, client certificates, proxies, time limits.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -115,13 +115,16 @@ fn tls(files: &HostFiles, verify: bool) -> Result<ClientConfig> {
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Configuration(format!("TLS: {error}")))?;
     let builder = if verify {
-        let trusted = trusted(files)?;
+        let mut trusted = trusted(files)?;
         let mut roots = system_roots().clone();
         for certificate in &trusted {
             roots.add(certificate.clone()).map_err(|error| {
                 Error::Configuration(format!("a certificate authority of this registry cannot be used: {error}"))
             })?;
         }
+        let everybodys = usable(&files.everybodys);
+        roots.add_parsable_certificates(everybodys.iter().cloned());
+        trusted.extend(everybodys);
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|error| Error::Configuration(format!("TLS: {error}")))?;
@@ -159,6 +162,12 @@ fn system_roots() -> &'static RootCertStore {
 fn trusted(files: &HostFiles) -> Result<Vec<CertificateDer<'static>>> {
     let read = files.authorities.iter().map(|file| certificates(file)).collect::<Result<Vec<_>>>()?;
     Ok(read.into_iter().flatten().collect())
+}
+
+/// What can be read of certificates that every registry depends on: one bad entry shall not cut them all off.
+fn usable(files: &[PathBuf]) -> Vec<CertificateDer<'static>> {
+    let read = files.iter().filter_map(|file| CertificateDer::pem_file_iter(file).ok());
+    read.flatten().filter_map(std::result::Result::ok).collect()
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {

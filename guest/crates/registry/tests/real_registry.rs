@@ -228,6 +228,14 @@ fn a_certificate_counts_only_with_its_authority_and_plain_http_never() {
                 let unknown = open(Settings::default()).await.unwrap_err();
                 assert!(unknown.to_string().ends_with("x509: certificate signed by unknown authority"), "{unknown}");
 
+                let everybodys = server.dir.path().join("extra.pem");
+                let bad = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+                let good = fs::read_to_string(server.dir.path().join("cert.pem")).unwrap();
+                fs::write(&everybodys, format!("{bad}{good}")).unwrap();
+                let absent = server.dir.path().join("absent.pem");
+                let trusting = Settings { authorities: vec![absent, everybodys], ..Settings::default() };
+                open(trusting).await.unwrap().check().await.unwrap();
+
                 let authorities = server.dir.path().join("certs.d");
                 fs::create_dir_all(authorities.join(&server.address)).unwrap();
                 fs::copy(server.dir.path().join("cert.pem"), authorities.join(&server.address).join("ca.crt")).unwrap();

@@ -22,7 +22,7 @@ use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use super::{Containers, model::Record, spec::ReadyMount};
 use crate::{
     error::{Error, Result},
-    images::Proxies,
+    images::{Proxies, extra_authorities},
 };
 
 const PROXIES: &str = "cubby.proxies";
@@ -59,7 +59,7 @@ impl Containers {
             outside.env = variables(&self.parts.images.registries().options().proxies);
         }
         if asks(record, CERTIFICATES) {
-            let (extra, directory) = (extra_path(&self.parts.config.data_root), self.directory(&record.id));
+            let (extra, directory) = (extra_authorities(&self.parts.config.data_root), self.directory(&record.id));
             let root = root.try_clone().map_err(|source| Error::system("keep the container's root", source))?;
             let written = tokio::task::spawn_blocking(move || bundle(&extra, &directory, root)).await;
             let written = written.map_err(|error| Error::internal(format!("certificates: {error}")))?;
@@ -85,19 +85,19 @@ impl Containers {
     /// # Errors
     /// System, when they cannot be read.
     pub async fn certificates(&self) -> Result<String> {
-        let path = extra_path(&self.parts.config.data_root);
+        let path = extra_authorities(&self.parts.config.data_root);
         let read = tokio::task::spawn_blocking(move || read_extra(&path)).await;
         let read = read.map_err(|error| Error::internal(format!("certificates: {error}")))?;
         read.map_err(|source| Error::system("read extra certificates", source))
     }
 
-    /// Replaces the extra authorities; an empty text removes them. Containers that start from now on have them.
+    /// Replaces the extra authorities; an empty text removes them. Containers that start and registries that are asked from now on have them.
     ///
     /// # Errors
     /// Invalid for what is no list of certificates.
     pub async fn set_certificates(&self, pem: String) -> Result<()> {
         check(&pem)?;
-        let path = extra_path(&self.parts.config.data_root);
+        let path = extra_authorities(&self.parts.config.data_root);
         let written = tokio::task::spawn_blocking(move || {
             let fresh = path.with_extension("part");
             fs::write(&fresh, pem)?;
@@ -118,10 +118,6 @@ fn variables(proxies: &Proxies) -> Vec<String> {
         [("HTTP_PROXY", &proxies.http_proxy), ("HTTPS_PROXY", &proxies.https_proxy), ("NO_PROXY", &proxies.no_proxy)];
     let set = all.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
     set.flat_map(|(name, value)| [format!("{name}={value}"), format!("{}={value}", name.to_lowercase())]).collect()
-}
-
-fn extra_path(data_root: &Path) -> PathBuf {
-    data_root.join("ca.crt")
 }
 
 fn read_extra(path: &Path) -> io::Result<String> {

@@ -45,6 +45,7 @@ pub use message::Message;
 pub use names::new_name;
 pub use pull::{PullOptions, Resolved, Say};
 pub use push::Push;
+pub(crate) use registries::extra_authorities;
 pub use registries::{HostCertificates, Proxies, Registries, RegistryOptions};
 pub use remove::{RemoveOptions, Removed};
 pub use save::Save;
@@ -90,6 +91,7 @@ impl Images {
         let registries = Registries {
             stored: stored.unwrap_or_default(),
             certificates: vec![certificates.clone()],
+            authorities: registries::extra_authorities(data_root),
             ..Registries::default()
         };
         let images = Self {

@@ -4,6 +4,7 @@
 //! given    options and configuration file of this start        ┐
 //! stored   `PUT /cubby/registries`, in the state database      ├─▶ effective: what requests use
 //! files    DATA/certs.d/<host>/{ca.crt, client.cert, client.key} ┘
+//!          DATA/ca.crt, for every registry: `PUT /cubby/certificates`
 //! ```
 //! Of mirrors and proxies the stored ones win, insecure registries add up.
 
@@ -95,6 +96,11 @@ fn check_insecure(host: &str) -> Result<()> {
     Ok(())
 }
 
+/// The authorities that the user trusts beside the public ones: registries count them, and containers are given them.
+pub(crate) fn extra_authorities(data_root: &Path) -> PathBuf {
+    data_root.join("ca.crt")
+}
+
 /// See the module's documentation.
 #[derive(Clone, Debug, Default)]
 pub struct Registries {
@@ -102,6 +108,8 @@ pub struct Registries {
     pub stored: RegistryOptions,
     /// Where certificates are: ours first.
     pub certificates: Vec<PathBuf>,
+    /// The extra authorities, which count for all of them.
+    pub authorities: PathBuf,
 }
 
 impl Registries {
@@ -139,6 +147,7 @@ impl Registries {
             insecure: options.insecure_registries,
             mirrors,
             certificates: self.certificates.clone(),
+            authorities: vec![self.authorities.clone()],
             proxies: cubby_registry::Proxies { http: http_proxy, https: https_proxy, none_for: no_proxy },
         }
     }
@@ -225,6 +234,7 @@ mod tests {
                     "proxies":{"http-proxy":"http://q:1"},"mirrors-of":{"lab.example":["https://c.example"]}}"#,
             ),
             certificates: Vec::new(),
+            authorities: PathBuf::new(),
         };
         let settings = registries.effective();
         assert_eq!(settings.mirrors["docker.io"], ["https://b.example"]);
