@@ -32,6 +32,7 @@ mod registry;
 mod requests;
 mod restarts;
 mod run;
+mod sctp;
 mod sharing;
 mod state;
 mod volumes;

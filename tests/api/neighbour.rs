@@ -28,6 +28,11 @@ impl Neighbour {
         neighbour
     }
 
+    /// Its network namespace.
+    pub fn netns(&self) -> String {
+        format!("/run/netns/{}", self.0)
+    }
+
     /// Whether this computer has IPv6 at all.
     pub fn has_ipv6(&self) -> bool {
         std::path::Path::new("/proc/net/if_inet6").exists() && std::net::TcpListener::bind("[::1]:0").is_ok()
@@ -35,7 +40,7 @@ impl Neighbour {
 
     /// Sends a line over UDP and returns what comes back.
     pub fn ask(&self, at: &str, line: &str) -> Option<String> {
-        let asked = within(&format!("/run/netns/{}", self.0), || {
+        let asked = within(&self.netns(), || {
             let socket = UdpSocket::bind("0.0.0.0:0")?;
             socket.set_read_timeout(Some(Duration::from_secs(2)))?;
             socket.send_to(line.as_bytes(), at)?;
@@ -64,7 +69,7 @@ impl Drop for Neighbour {
 }
 
 /// Runs `work` on a thread in that network namespace. A socket stays in the one it was made in.
-fn within<T: Send>(netns: &str, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+pub fn within<T: Send>(netns: &str, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     let netns = std::fs::File::open(netns)?;
     std::thread::scope(|scope| {
         let there = scope.spawn(move || {

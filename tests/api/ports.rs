@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
     process::Command,
     sync::Arc,
     time::Duration,
@@ -13,6 +13,7 @@ use cubby_harness::{Docker, Engine, IMAGE, NativeEngine, Place, busybox_archive,
 use crate::{
     docker, engine,
     neighbour::{Neighbour, echo_datagrams},
+    sctp,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,9 +89,13 @@ fn a_port_is_open_on_every_address_of_both_families() {
 #[test]
 fn what_is_not_forwarded_is_refused_and_said() {
     let (docker, _engine) = docker();
-    let refused = docker.run(["run", "--rm", "-p", "9899:9899/sctp", IMAGE, "true"]);
+    let (place, words) = match Place::of_this_run() {
+        Place::Native => ("127.0.0.1:9899", "on 127.0.0.1 is not supported: only what comes from outside over IPv4"),
+        Place::Guest => ("9899", "publishing sctp ports is not supported: only tcp and udp"),
+    };
+    let refused = docker.run(["run", "--rm", "-p", &format!("{place}:9899/sctp"), IMAGE, "true"]);
     assert_eq!(refused.code, 125, "{refused:?}");
-    assert!(refused.stderr.contains("publishing sctp ports is not supported: only tcp and udp"), "{refused:?}");
+    assert!(refused.stderr.contains(words), "{refused:?}");
 }
 
 #[test]
@@ -260,6 +265,22 @@ fn a_container_sees_who_asks_also_after_the_engine_was_killed() {
     let datagrams = docker.run(["port", "seen-udp", "53/udp"]).ok().replace("0.0.0.0:", "198.51.100.1:");
     assert_eq!(wait_for("the echo over UDP", PATIENCE, || neighbour.ask(&datagrams, "hello\n")), "hello\n");
     docker.run(["rm", "-f", "seen-both", "seen-udp"]).ok();
+
+    docker.run(["run", "-d", "--name", "seen-sctp", "-p", "9899/sctp", IMAGE, "sleep", "300"]).ok();
+    let pid = docker.run(["inspect", "-f", "{{.State.Pid}}", "seen-sctp"]).ok();
+    sctp::answer(&format!("/proc/{pid}/ns/net"), 9899);
+    let published = docker.run(["port", "seen-sctp", "9899/sctp"]).ok();
+    let number = published.strip_prefix("0.0.0.0:").and_then(|port| port.parse().ok()).expect("an IPv4 place");
+    let at = SocketAddrV4::new([198, 51, 100, 1].into(), number);
+    let seen = wait_for("an answer over SCTP", PATIENCE, || sctp::begin(&neighbour.netns(), at));
+    assert_eq!(seen, Ipv4Addr::new(198, 51, 100, 2));
+    let taken = format!("{number}:9899/sctp");
+    let refused = docker.run(["run", "--rm", "-p", &taken, IMAGE, "true"]);
+    let words = format!("Bind for 0.0.0.0:{number} failed: port is already allocated (container seen-sctp has it)");
+    assert!(refused.code == 125 && refused.stderr.contains(&words), "{refused:?}");
+    docker.run(["rm", "-f", "seen-sctp"]).ok();
+    docker.run(["run", "-d", "--name", "seen-sctp", "-p", &taken, IMAGE, "sleep", "300"]).ok();
+    docker.run(["rm", "-f", "seen-sctp"]).ok();
 
     engine.kill();
     engine.restart();

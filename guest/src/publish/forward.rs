@@ -105,6 +105,7 @@ pub(super) async fn answer(
             }
             Err(error) => refuse(&mut stream, error.to_string()).await,
         },
+        Protocol::Sctp => refuse(&mut stream, "sctp is not relayed".to_owned()).await,
     }
 }
 

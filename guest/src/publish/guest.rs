@@ -18,6 +18,7 @@ use cubby_engine::{
     ports::{Publication, Publisher},
 };
 use cubby_wire::{
+    forward::Protocol,
     frame, ports,
     publish::{Port, Publish, Published},
 };
@@ -54,6 +55,11 @@ impl Publisher for Guest {
     ) -> BoxFuture<'a, Result<Publication>> {
         let mut publish = Publish { container_id: container_id.to_owned(), container_name: name.to_owned(), ports };
         Box::pin(async move {
+            if publish.ports.iter().any(|port| port.protocol == Protocol::Sctp) {
+                return Err(Error::not_implemented(
+                    "publishing sctp ports is not supported: only tcp and udp are forwarded to containers in a machine",
+                ));
+            }
             let (stream, host_ports) = ask(dial, &publish).await.map_err(Error::internal)?;
             // Why: when asked again, what the kernel chose then is what clients know by now.
             for (port, chosen) in publish.ports.iter_mut().zip(&host_ports) {

@@ -13,6 +13,19 @@ use serde::{Deserialize, Serialize};
 pub enum Protocol {
     Tcp,
     Udp,
+    /// Natively alone, where the kernel forwards it: nobody relays it, and it is never dialled.
+    Sctp,
+}
+
+impl Protocol {
+    /// Docker's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+        }
+    }
 }
 
 /// Where the guest shall connect: an address on one of its container networks.

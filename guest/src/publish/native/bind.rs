@@ -3,15 +3,22 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
+    os::fd::OwnedFd,
 };
 
 use cubby_wire::{forward::Protocol, publish::Port};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, listen, socket_with, sockopt},
+};
 use tokio::net::{TcpListener, UdpSocket};
 
 use super::holder;
 
 const BACKLOG: i32 = 4096;
+/// Where the kernel looks for a free port, unless it is told otherwise.
+const EPHEMERAL: RangeInclusive<u16> = 32768..=60999;
 
 pub struct Bound {
     pub socket: Socket,
@@ -23,6 +30,8 @@ pub enum Socket {
     Udp(UdpSocket),
     /// There is no IPv6: the IPv4 half is all.
     Shared,
+    /// The kernel forwards what comes; the port is held where the kernel has sockets of that kind.
+    Forwarded(Option<OwnedFd>),
 }
 
 /// Names the container of ours that has an address, if one has.
@@ -59,14 +68,15 @@ fn other_half(port: &Port, host_port: u16, ours: Ours) -> Result<Bound, String> 
 }
 
 fn no_ipv6(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error())
 }
 
 /// The first free port of the range; of port 0 the kernel chooses, from 32768 up.
 fn one(port: &Port, ours: Ours) -> Result<Bound, String> {
     for host_port in port.host_port..=port.host_port_end.max(port.host_port) {
-        match open(port.protocol, SocketAddr::new(port.host_ip, host_port)) {
+        let at = SocketAddr::new(port.host_ip, host_port);
+        let opened = if port.protocol == Protocol::Sctp { hold_sctp(at, ours) } else { open(port.protocol, at) };
+        match opened {
             Ok(bound) => return Ok(bound),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && host_port < port.host_port_end => {}
             Err(error) => return Err(refusal(port, host_port, &error, ours)),
@@ -77,10 +87,7 @@ fn one(port: &Port, ours: Ours) -> Result<Bound, String> {
 
 /// Source: moby 28, libnetwork/drivers/bridge/port_mapping_linux.go. The holder is our addition.
 fn refusal(port: &Port, host_port: u16, error: &io::Error, ours: Ours) -> String {
-    let protocol = match port.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    };
+    let protocol = port.protocol.name();
     let (host, target) =
         (SocketAddr::new(port.host_ip, host_port), SocketAddr::new(port.target.address, port.target.port));
     let failed = format!("failed to bind host port for {host}:{target}/{protocol}");
@@ -99,11 +106,31 @@ fn refusal(port: &Port, host_port: u16, error: &io::Error, ours: Ours) -> String
     }
 }
 
+/// Takes a port without listening on it. A kernel without such sockets still forwards; then only containers can clash.
+fn hold_sctp(at: SocketAddr, ours: Ours) -> io::Result<Bound> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    match socket_with(AddressFamily::INET, SocketType::STREAM, flags, Some(ipproto::SCTP)) {
+        Ok(socket) => {
+            bind(&socket, &at)?;
+            let host_port = SocketAddr::try_from(getsockname(&socket)?)?.port();
+            Ok(Bound { socket: Socket::Forwarded(Some(socket)), host_port })
+        }
+        Err(Errno::PROTONOSUPPORT) => {
+            let free = |port: &u16| ours(Protocol::Sctp, SocketAddr::new(at.ip(), *port)).is_none();
+            let asked = if at.port() == 0 { EPHEMERAL } else { at.port()..=at.port() };
+            let host_port = asked.into_iter().find(free).ok_or(io::ErrorKind::AddrInUse)?;
+            Ok(Bound { socket: Socket::Forwarded(None), host_port })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn open(protocol: Protocol, at: SocketAddr) -> io::Result<Bound> {
     let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let (kind, number) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
         Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
+        Protocol::Sctp => return Err(io::ErrorKind::Unsupported.into()),
     };
     let socket = socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, Some(number))?;
     if at.is_ipv6() {
@@ -122,7 +149,7 @@ fn open(protocol: Protocol, at: SocketAddr) -> io::Result<Bound> {
             let port = listener.local_addr()?.port();
             (Socket::Tcp(listener), port)
         }
-        Protocol::Udp => {
+        Protocol::Udp | Protocol::Sctp => {
             let socket = UdpSocket::from_std(socket.into())?;
             let port = socket.local_addr()?.port();
             (Socket::Udp(socket), port)

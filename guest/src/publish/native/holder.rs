@@ -10,6 +10,7 @@ pub fn of(protocol: Protocol, port: u16) -> Option<String> {
     let transport = match protocol {
         Protocol::Tcp => Transport::Tcp,
         Protocol::Udp => Transport::Udp,
+        Protocol::Sctp => return None,
     };
     let listeners = sockets::listeners(Path::new("/proc/self"), transport).ok()?;
     let mut bound = listeners.iter().filter(|listener| listener.at.port() == port);

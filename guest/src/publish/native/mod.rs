@@ -6,6 +6,7 @@ mod holder;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -57,6 +58,7 @@ struct Guard {
     container_id: String,
     open: Arc<Mutex<Vec<Open>>>,
     _tasks: Tasks,
+    _held: Vec<OwnedFd>,
 }
 
 impl Drop for Guard {
@@ -107,7 +109,7 @@ impl Publisher for Native {
             let bound = bind::all(&ports, |protocol, at| self.holder(protocol, at)).map_err(Error::internal)?;
             let host_ports: Vec<u16> = bound.iter().map(|bound| bound.host_port).collect();
             self.enter(container_id, name, &ports, &host_ports);
-            let mut tasks = JoinSet::new();
+            let (mut tasks, mut held) = (JoinSet::new(), Vec::new());
             for (port, bound) in ports.into_iter().zip(bound) {
                 match bound.socket {
                     bind::Socket::Tcp(listener) => {
@@ -118,11 +120,13 @@ impl Publisher for Native {
                         tasks.spawn(flow::serve(socket, port.target));
                     }
                     bind::Socket::Shared => {}
+                    bind::Socket::Forwarded(socket) => held.extend(socket),
                 }
             }
             tracing::debug!(container_id, ?host_ports, "ports published");
             let (container_id, open) = (container_id.to_owned(), self.open.clone());
-            Ok(Publication { host_ports, guard: Box::new(Guard { container_id, open, _tasks: Tasks(tasks) }) })
+            let guard = Guard { container_id, open, _tasks: Tasks(tasks), _held: held };
+            Ok(Publication { host_ports, guard: Box::new(guard) })
         })
     }
 

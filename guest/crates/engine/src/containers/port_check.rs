@@ -136,6 +136,10 @@ impl Scene {
             }
         }
         let (Some((number, protocol)), Some(address)) = (ports::split(port), self.address) else { return hops };
+        if protocol == "sctp" {
+            // The kernel has no table that would tell who listens.
+            return hops;
+        }
         let listeners = if protocol == "udp" { &self.udp } else { &self.tcp };
         let process = listens(number, protocol, address, listeners).await;
         let ok = process.ok;

@@ -55,16 +55,12 @@ pub fn wanted(record: &Record, address: IpAddr) -> Result<(Vec<String>, Vec<Port
         let protocol = match protocol {
             "tcp" => Protocol::Tcp,
             "udp" => Protocol::Udp,
-            other => {
-                return Err(Error::not_implemented(format!(
-                    "publishing {other} ports is not supported: only tcp and udp are forwarded to containers"
-                )));
-            }
+            _ => Protocol::Sctp,
         };
         for binding in bindings {
             let (host_port, host_port_end) = range(&binding.host_port).unwrap_or_default();
             let target = Dial { protocol, address, port: number };
-            for host_ip in host_addresses(&binding.host_ip) {
+            for host_ip in host_addresses(&binding.host_ip, protocol)? {
                 names.push(name.clone());
                 ports.push(Port { protocol, host_ip, host_port, host_port_end, target: target.clone() });
             }
@@ -74,10 +70,20 @@ pub fn wanted(record: &Record, address: IpAddr) -> Result<(Vec<String>, Vec<Port
 }
 
 /// Where a port shall be open: nothing said means every address of either family, in this order.
-fn host_addresses(asked: &str) -> Vec<IpAddr> {
-    match asked.parse() {
-        Ok(address) => vec![address],
-        Err(_) => vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()],
+///
+/// # Errors
+/// Of SCTP the kernel alone forwards, and only what comes from outside over IPv4; a promise beyond that is refused.
+fn host_addresses(asked: &str, protocol: Protocol) -> Result<Vec<IpAddr>> {
+    let every = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()];
+    match (asked.parse::<IpAddr>(), protocol) {
+        (Ok(address), Protocol::Sctp) if address.is_ipv6() || address.is_loopback() => {
+            Err(Error::not_implemented(format!(
+                "publishing sctp ports on {address} is not supported: only what comes from outside over IPv4 is forwarded"
+            )))
+        }
+        (Ok(address), _) => Ok(vec![address]),
+        (Err(_), Protocol::Sctp) => Ok(every[..1].to_vec()),
+        (Err(_), _) => Ok(every.to_vec()),
     }
 }
 
@@ -124,5 +130,16 @@ mod tests {
         }
         assert_eq!(range("8000-8010"), Some((8000, 8010)));
         assert_eq!(range("9-8"), None);
+    }
+
+    #[test]
+    fn sctp_is_published_where_the_kernel_forwards_it() {
+        let places = |asked: &str, protocol| host_addresses(asked, protocol).map(|list| list.len());
+        assert_eq!(places("", Protocol::Tcp).unwrap(), 2);
+        assert_eq!(host_addresses("", Protocol::Sctp).unwrap(), [IpAddr::from(Ipv4Addr::UNSPECIFIED)]);
+        assert_eq!(places("192.0.2.1", Protocol::Sctp).unwrap(), 1);
+        for refused in ["127.0.0.1", "::1", "::"] {
+            assert!(places(refused, Protocol::Sctp).is_err() && places(refused, Protocol::Udp).is_ok(), "{refused}");
+        }
     }
 }

@@ -232,7 +232,9 @@ impl Containers {
         }
         match publisher.publish(&record.id, &record.name, wanted.clone()).await {
             Ok(publication) => {
-                self.parts.networks.open_ports(&record.id, &wanted, &publication.host_ports).await;
+                if let Err(error) = self.parts.networks.open_ports(&record.id, &wanted, &publication.host_ports).await {
+                    tracing::error!(container_id = record.id, err = %error, "ports of a running container stay closed");
+                }
                 set_publication(container, publication);
             }
             Err(error) => {

@@ -375,7 +375,7 @@ impl Containers {
         let Some(publisher) = &self.parts.publisher else {
             return Err(Error::not_implemented("this engine publishes no ports").into());
         };
-        let published = publisher.publish(&record.id, &record.name, wanted.clone()).await.map_err(|error| {
+        let failed = |error: Error| {
             Error::new(
                 error.kind(),
                 format!(
@@ -388,8 +388,9 @@ impl Containers {
                     error.message()
                 ),
             )
-        })?;
-        self.parts.networks.open_ports(&record.id, &wanted, &published.host_ports).await;
+        };
+        let published = publisher.publish(&record.id, &record.name, wanted.clone()).await.map_err(failed)?;
+        self.parts.networks.open_ports(&record.id, &wanted, &published.host_ports).await.map_err(failed)?;
         let map = ports::published(record, &names, &wanted, &published.host_ports);
         Ok((published, map))
     }

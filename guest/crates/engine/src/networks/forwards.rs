@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fs};
 
-use cubby_network::firewall::{self, Bridge, Forward};
+use cubby_network::firewall::{self, Bridge, Carries, Forward};
 
 use crate::error::{Error, Result};
 
@@ -41,6 +41,12 @@ impl Forwards {
 
     /// Enters a container's ports.
     pub fn open(&mut self, table: &str, container_id: &str, ports: Vec<Forward>) -> Result<()> {
+        if !self.active && ports.iter().any(|port| port.carries == Carries::Sctp) {
+            return Err(Error::not_implemented(
+                "publishing sctp ports is not possible here: only the kernel forwards them, and another firewall drops what \
+                 it forwards, or it cannot; the engine's log says which",
+            ));
+        }
         let opened = if self.active { firewall::open_ports(table, &ports) } else { Ok(()) };
         opened.map_err(|source| Error::system("forward published ports", source))?;
         self.ports.insert(container_id.to_owned(), ports);

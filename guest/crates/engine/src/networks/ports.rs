@@ -3,32 +3,41 @@
 //! containers.
 //!
 //! TCP over IPv4 alone. UDP is left to the listener, because the kernel would go on sending a flow to a container that is gone.
+//! SCTP, which no listener serves, is the kernel's alone.
 
 use std::{net::IpAddr, sync::Arc};
 
-use cubby_network::firewall::Forward;
+use cubby_network::firewall::{Carries, Forward};
 use cubby_wire::{forward::Protocol, publish::Port};
 
 use super::Networks;
+use crate::error::{Error, Result};
 
 impl Networks {
     /// Lets the kernel forward a running container's ports, until it leaves. What cannot be forwarded is the listener's.
-    pub async fn open_ports(self: &Arc<Self>, container_id: &str, ports: &[Port], host_ports: &[u16]) {
+    ///
+    /// # Errors
+    /// When a port that has no listener cannot be forwarded.
+    pub async fn open_ports(self: &Arc<Self>, container_id: &str, ports: &[Port], host_ports: &[u16]) -> Result<()> {
         let forwards = ports.iter().zip(host_ports).filter_map(|(port, host_port)| forward(port, *host_port));
         let forwards: Vec<Forward> = forwards.collect();
         if forwards.is_empty() {
-            return;
+            return Ok(());
         }
+        let relayed = forwards.iter().all(|forward| forward.carries == Carries::Tcp);
         let (networks, id) = (self.clone(), container_id.to_owned());
         let opened = tokio::task::spawn_blocking(move || {
             let _turn = networks.rules_turn();
             networks.kernel.open_ports(&id, forwards)
         });
-        match opened.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(container_id, err = %error, "the kernel forwards no ports: a relay does"),
-            Err(error) => tracing::warn!(container_id, err = %error, "ports were not forwarded"),
+        let opened = opened.await.unwrap_or_else(|error| Err(Error::system("forward published ports", error)));
+        if let Err(error) = &opened
+            && relayed
+        {
+            tracing::warn!(container_id, err = %error, "the kernel forwards no ports: a relay does");
+            return Ok(());
         }
+        opened
     }
 
     /// Takes the ports of a container that has left out of the kernel.
@@ -55,8 +64,13 @@ fn forward(port: &Port, host_port: u16) -> Option<Forward> {
         IpAddr::V4(address) if !address.is_loopback() => Some(address),
         _ => return None,
     };
+    let carries = match port.protocol {
+        Protocol::Tcp => Carries::Tcp,
+        Protocol::Sctp => Carries::Sctp,
+        Protocol::Udp => return None,
+    };
     let target = std::net::SocketAddrV4::new(target, port.target.port);
-    (port.protocol == Protocol::Tcp).then_some(Forward { address, port: host_port, target })
+    Some(Forward { carries, address, port: host_port, target })
 }
 
 #[cfg(test)]
@@ -79,5 +93,6 @@ mod tests {
             assert_eq!(asked(host, Protocol::Tcp), None, "{host}");
         }
         assert_eq!(asked("0.0.0.0", Protocol::Udp), None);
+        assert_eq!(asked("0.0.0.0", Protocol::Sctp).unwrap().carries, Carries::Sctp);
     }
 }

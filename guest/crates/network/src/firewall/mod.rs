@@ -28,6 +28,7 @@ use crate::{
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const SCTP: u8 = 132;
 
 /// A network as the rules see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,18 +41,40 @@ pub struct Bridge {
     pub masquerade: bool,
 }
 
-/// A TCP port of this machine that leads into a container.
+/// What a port is one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    Tcp,
+    Sctp,
+}
+
+/// A port of this machine that leads into a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
+    pub carries: Carries,
     /// Only what comes to this address; none: to any of the machine's.
     pub address: Option<Ipv4Addr>,
     pub port: u16,
     pub target: SocketAddrV4,
 }
 
-/// The maps of published ports: those of any address, and those of a particular one.
-const ANY_ADDRESS: (&str, u32) = ("ports", 1);
-const ONE_ADDRESS: (&str, u32) = ("address-ports", 2);
+/// A map of published ports.
+struct Map {
+    name: &'static str,
+    /// By which rules of the same transaction name it.
+    id: u32,
+    carries: Carries,
+    /// Its ports are those of a particular address each, not of any.
+    by_address: bool,
+}
+
+/// In the order in which they are asked: the particular first.
+const MAPS: [Map; 4] = [
+    Map { name: "address-ports", id: 2, carries: Carries::Tcp, by_address: true },
+    Map { name: "ports", id: 1, carries: Carries::Tcp, by_address: false },
+    Map { name: "sctp-address-ports", id: 4, carries: Carries::Sctp, by_address: true },
+    Map { name: "sctp-ports", id: 3, carries: Carries::Sctp, by_address: false },
+];
 
 /// Writes the table `inet <table>` anew. `ports`: published ports that the kernel forwards by itself; none: it forwards none,
 /// and connections reach whoever listens on this machine.
@@ -89,15 +112,17 @@ pub fn apply(table: &str, bridges: &[Bridge], ports: Option<&[Forward]>) -> Resu
 
 fn forward_ports(batch: &mut Batch, table: &str, bridges: &[Bridge], ports: &[Forward]) {
     batch.chain(table, "prerouting", "nat", HOOK_PREROUTING, PRIORITY_DNAT);
-    batch.map(table, ANY_ADDRESS.0, ANY_ADDRESS.1, 1);
-    batch.map(table, ONE_ADDRESS.0, ONE_ADDRESS.1, 2);
+    for map in &MAPS {
+        batch.map(table, map.name, map.id, if map.by_address { 2 } else { 1 });
+    }
     batch.rule(table, "forward", vec![Expression::DestinationChanged, Expression::Accept]);
     for bridge in bridges {
         batch.rule(table, "prerouting", vec![Expression::Input(bridge.name.clone(), Is::This), Expression::Accept]);
     }
-    for ((map, id), by_address) in [(ONE_ADDRESS, true), (ANY_ADDRESS, false)] {
-        let rewrite = Expression::DestinationFrom { map, id, by_address };
-        batch.rule(table, "prerouting", vec![Expression::Ipv4(TCP), Expression::ToThisMachine, rewrite]);
+    for Map { name, id, carries, by_address } in MAPS {
+        let rewrite = Expression::DestinationFrom { map: name, id, by_address };
+        let protocol = if carries == Carries::Tcp { TCP } else { SCTP };
+        batch.rule(table, "prerouting", vec![Expression::Ipv4(protocol), Expression::ToThisMachine, rewrite]);
     }
     elements(ports, |map, elements| batch.add_elements(table, map, elements));
 }
@@ -116,14 +141,15 @@ pub fn close_ports(table: &str, ports: &[Forward]) -> Result<()> {
     commit(batch, table)
 }
 
-/// The elements of both maps. Every part of a key or value fills 4 bytes.
+/// The elements of each map. Every part of a key or value fills 4 bytes.
 fn elements(ports: &[Forward], mut each: impl FnMut(&str, &[(Vec<u8>, [u8; 8])])) {
     let part = |port: u16| {
         let [high, low] = port.to_be_bytes();
         [high, low, 0, 0]
     };
-    for ((map, _), of_one) in [(ANY_ADDRESS, false), (ONE_ADDRESS, true)] {
-        let wanted = ports.iter().filter(|port| port.address.is_some() == of_one);
+    for map in &MAPS {
+        let wanted =
+            ports.iter().filter(|port| (port.carries, port.address.is_some()) == (map.carries, map.by_address));
         let elements = wanted.map(|port| {
             let mut key = port.address.map(|address| address.octets().to_vec()).unwrap_or_default();
             key.extend(part(port.port));
@@ -134,7 +160,7 @@ fn elements(ports: &[Forward], mut each: impl FnMut(&str, &[(Vec<u8>, [u8; 8])])
         });
         let elements: Vec<_> = elements.collect();
         if !elements.is_empty() {
-            each(map, &elements);
+            each(map.name, &elements);
         }
     }
 }

@@ -84,11 +84,7 @@ fn one(port: &Port, sibling: Option<u16>, holder: &impl Fn(Protocol, u16) -> Opt
 
 /// dockerd's words. Source: moby 28, daemon/libnetwork/portmapper.
 fn failed(port: &Port, host_port: u16) -> String {
-    let protocol = match port.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    };
-    format!("failed to bind host port {}/{protocol}", SocketAddr::new(port.host_ip, host_port))
+    format!("failed to bind host port {}/{}", SocketAddr::new(port.host_ip, host_port), port.protocol.name())
 }
 
 fn no_ipv6(err: &io::Error) -> bool {
@@ -143,6 +139,10 @@ fn listen(protocol: Protocol, at: SocketAddr) -> io::Result<Bound> {
     let kind = match protocol {
         Protocol::Tcp => Type::STREAM,
         Protocol::Udp => Type::DGRAM,
+        // The guest's engine refuses it before it asks.
+        Protocol::Sctp => {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "sctp is not forwarded to the machine"));
+        }
     };
     let socket = socket2::Socket::new(Domain::for_address(at), kind, None)?;
     socket.set_nonblocking(true)?;
@@ -163,7 +163,7 @@ fn listen(protocol: Protocol, at: SocketAddr) -> io::Result<Bound> {
             let at = listener.local_addr()?;
             (Socket::Tcp(listener), at)
         }
-        Protocol::Udp => {
+        Protocol::Udp | Protocol::Sctp => {
             let socket = UdpSocket::from_std(socket.into())?;
             let at = socket.local_addr()?;
             (Socket::Udp(socket), at)

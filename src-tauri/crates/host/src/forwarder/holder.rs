@@ -23,6 +23,7 @@ pub(super) fn of(protocol: Protocol, port: u16) -> Option<Holder> {
     let tables = match protocol {
         Protocol::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
         Protocol::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+        Protocol::Sctp => return None,
     };
     let inodes: HashSet<String> = tables
         .iter()
