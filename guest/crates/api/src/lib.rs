@@ -20,6 +20,7 @@ mod names;
 mod networks;
 pub mod server;
 mod system;
+mod unread;
 pub mod version;
 mod volumes;
 

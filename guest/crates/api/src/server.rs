@@ -16,7 +16,7 @@ use tower::ServiceExt;
 
 use crate::{
     client::{Client, Connection},
-    names,
+    names, unread,
     version::{self, ApiVersion},
 };
 
@@ -74,9 +74,75 @@ impl Api {
         let (mut parts, body) = request.into_parts();
         parts.uri = uri;
         parts.extensions.insert(version);
-        match self.router.clone().oneshot(Request::from_parts(parts, Body::new(body))).await {
+        let (body, rest) = unread::lend(&parts.headers, body);
+        let response = match self.router.clone().oneshot(Request::from_parts(parts, Body::new(body))).await {
             Ok(response) => response,
             Err(never) => match never {},
+        };
+        rest.read().await;
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{http::StatusCode, routing::post};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixStream,
+        task,
+    };
+
+    use super::*;
+
+    /// A connection to a page that refuses everything without a look at the body.
+    fn refusing() -> UnixStream {
+        let router = Router::new().route("/refuses", post(async || StatusCode::CONFLICT));
+        let (client, ours) = UnixStream::pair().unwrap();
+        tokio::spawn(async move { Api { router }.serve(ours).await });
+        client
+    }
+
+    async fn status(client: &mut UnixStream) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
         }
+        String::from_utf8(head).unwrap().split(' ').nth(1).unwrap().to_owned()
+    }
+
+    /// Lets the server, which is on this very thread, do whatever it can.
+    async fn let_serve() {
+        for _ in 0..100 {
+            task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_after_its_refusal_breaks_nothing() {
+        let mut client = refusing();
+        for _ in 0..2 {
+            let head = "POST /refuses HTTP/1.1\r\nHost: d\r\nContent-Length: 100000\r\n\r\n";
+            client.write_all(head.as_bytes()).await.unwrap();
+            let_serve().await;
+            client.write_all(&[b'x'; 100_000]).await.unwrap();
+            assert_eq!(status(&mut client).await, "409");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_will_not_come_is_not_waited_for() {
+        let mut client = refusing();
+        client.write_all(b"POST /refuses HTTP/1.1\r\nHost: d\r\nContent-Length: 9\r\n\r\n").await.unwrap();
+        client.shutdown().await.unwrap();
+        assert_eq!(status(&mut client).await, "409");
+    }
+
+    #[tokio::test]
+    async fn who_asks_before_sending_is_answered_at_once() {
+        let mut client = refusing();
+        let head = "POST /refuses HTTP/1.1\r\nHost: d\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        assert_eq!(status(&mut client).await, "409");
     }
 }
