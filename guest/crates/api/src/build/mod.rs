@@ -22,7 +22,14 @@ use serde_json::{Value, json};
 use tokio::{sync::mpsc, task};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::{client::Client, error::ApiError, extract::Query, images::stream};
+use crate::{client::Client, error::ApiError, extract::Query, images::stream, version::ApiVersion};
+
+/// What build caches can be chosen by. Source: moby `builder-next`'s `Prune`.
+const PRUNE_FILTERS: [&str; 11] =
+    ["id", "parent", "type", "description", "inuse", "shared", "private", "until", "unused-for", "label", "label!"];
+
+/// Sizes up to which build caches are kept.
+const PRUNE_SIZES: [&str; 4] = ["reserved-space", "keep-storage", "max-used-space", "min-free-space"];
 
 /// Messages on their way to the client.
 const QUEUE: usize = 64;
@@ -72,9 +79,20 @@ fn failure(error: &Error) -> Message {
     message
 }
 
-/// What a build remembers are images: `image prune` removes those.
-async fn prune() -> Json<Value> {
-    Json(json!({ "CachesDeleted": null, "SpaceReclaimed": 0 }))
+/// What a build remembers are images: `image prune` removes those. Wrong requests are refused all the same.
+async fn prune(version: ApiVersion, query: Query) -> Result<Json<Value>, ApiError> {
+    query.filters()?.allow(&PRUNE_FILTERS)?;
+    // Source: moby `postPrune`; the other sizes came with 1.48.
+    let sizes: &[&str] = if version < ApiVersion(48) { &["keep-storage"] } else { &PRUNE_SIZES };
+    for name in sizes {
+        query.integer(name).map_err(|_| {
+            let text = query.text(name).unwrap_or_default();
+            ApiError::bad_request(format!(
+                "{name} is in bytes and expects an integer, got {text}: strconv.Atoi: parsing {text:?}: invalid syntax"
+            ))
+        })?;
+    }
+    Ok(Json(json!({ "CachesDeleted": null, "SpaceReclaimed": 0 })))
 }
 
 /// Only BuildKit's builds have ids; ending the request cancels one of ours.

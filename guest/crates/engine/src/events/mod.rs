@@ -61,7 +61,8 @@ impl Event {
         let legacy = kind == "container" || kind == "image";
         Self {
             status: legacy.then(|| action.clone()),
-            id: legacy.then(|| id.clone()),
+            // Why not when empty: dockerd leaves it out then (prune events are about nothing in particular).
+            id: (legacy && !id.is_empty()).then(|| id.clone()),
             from: (kind == "container").then(|| attributes.get("image").cloned()).flatten(),
             kind,
             action,

@@ -85,8 +85,6 @@ pub fn registry_config(engine: &Engine) -> Value {
     let mut insecure = vec!["::1/128".to_owned(), "127.0.0.0/8".to_owned()];
     insecure.extend(networks);
     json!({
-        "AllowNondistributableArtifactsCIDRs": null,
-        "AllowNondistributableArtifactsHostnames": null,
         "InsecureRegistryCIDRs": insecure,
         "IndexConfigs": indexes,
         "Mirrors": (!mirrors.is_empty()).then_some(mirrors),
