@@ -133,13 +133,9 @@ impl ImageFile {
     }
 }
 
-/// The config document's `config` member as it came, for answers that must not lose what we do not know.
-pub fn raw_config(document: &[u8]) -> Option<Box<RawValue>> {
-    #[derive(Deserialize)]
-    struct Outer {
-        config: Option<Box<RawValue>>,
-    }
-    serde_json::from_slice::<Outer>(document).ok()?.config
+/// A member of the config document as it came, for answers that have more than we read.
+pub fn raw_member(document: &[u8], name: &str) -> Option<Box<RawValue>> {
+    serde_json::from_slice::<HashMap<String, Box<RawValue>>>(document).ok()?.remove(name)
 }
 
 fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use cubby_image::Platform;
 
-use super::{manifests::manifests, platform::described};
+use super::{config, manifests::manifests, platform::described};
 use crate::{error::ApiError, extract::Query, version::ApiVersion};
 
 pub fn inspect(engine: &Engine, name: &str, version: ApiVersion, query: &Query) -> Result<Value, ApiError> {
@@ -27,7 +27,7 @@ pub fn inspect(engine: &Engine, name: &str, version: ApiVersion, query: &Query) 
         "Created": image.created().unwrap_or(timestamps::ZERO),
         "DockerVersion": file.docker_version,
         "Author": file.author,
-        "Config": image.raw_config(),
+        "Config": config::of_version(&image, version),
         "Architecture": image.architecture(),
         "Os": image.os(),
         "Size": image.size_bytes,
@@ -43,6 +43,9 @@ pub fn inspect(engine: &Engine, name: &str, version: ApiVersion, query: &Query) 
     }
     if with_manifests {
         answer["Manifests"] = json!(manifests(engine, &image));
+    }
+    if version < ApiVersion(45) {
+        config::add_builders(&mut answer, &image);
     }
     if version < ApiVersion(44) {
         answer["VirtualSize"] = json!(image.size_bytes);

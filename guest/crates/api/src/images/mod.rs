@@ -5,6 +5,7 @@
 
 mod by_name;
 mod commit;
+mod config;
 mod create;
 mod distribution;
 mod ext;

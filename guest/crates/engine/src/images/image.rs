@@ -77,9 +77,9 @@ impl Image {
         UNIX_EPOCH + Duration::from_secs(u64::try_from(self.tagged_at).unwrap_or(0))
     }
 
-    /// The config document's `config`, with members that we do not know.
-    pub fn raw_config(&self) -> Option<Box<RawValue>> {
-        cubby_image::config::raw_config(self.record.config.as_bytes())
+    /// A member of the config document as it came: `config`, and what only older builders write.
+    pub fn raw_member(&self, name: &str) -> Option<Box<RawValue>> {
+        cubby_image::config::raw_member(self.record.config.as_bytes(), name)
     }
 
     /// Length of the config document.
