@@ -13,7 +13,7 @@ use crate::{steps::Steps, tidy};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Only these steps: tidy fmt clippy crosscheck ui unit api-native leaks machine api-guest guest browser window
+    /// Only these steps: tidy fmt clippy crosscheck ui unit api-native contract leaks machine api-guest guest browser window
     names: Vec<String>,
 }
 
@@ -27,6 +27,7 @@ pub fn main(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     run.user_interface();
     run.unit_tests();
     run.step("api-native", |run| run.suite("api", "native"));
+    run.step("contract", Run::contract);
     run.step("leaks", |run| run.suite("leaks", "native"));
     if let Some(kernel) = kernel {
         run.guest_image(kernel);
@@ -56,6 +57,7 @@ impl Run {
             "ui",
             "unit",
             "api-native",
+            "contract",
             "leaks",
             "machine",
             "api-guest",
@@ -80,7 +82,7 @@ impl Run {
 
     /// The suites run built programs; the other steps do without.
     fn wants_programs(&self) -> bool {
-        self.wants_guest() || ["api-native", "leaks"].iter().any(|name| self.wants(name))
+        self.wants_guest() || ["api-native", "contract", "leaks"].iter().any(|name| self.wants(name))
     }
 
     fn step(&mut self, name: &str, command: impl FnOnce(&Self) -> Command) {
@@ -119,6 +121,14 @@ impl Run {
     /// The machine crate's own test that boots the guest: `unit` runs before there is a guest image.
     fn machine(&self) -> Command {
         let mut command = self.cargo(&["test", "-p", "cubby-machine", "--test", "boot"]);
+        self.name_programs(&mut command);
+        command
+    }
+
+    /// A native engine held against Docker's published API.
+    fn contract(&self) -> Command {
+        let mut command = Command::new(self.root.join("tests/compat/contract.sh"));
+        command.arg(self.target.join("swagger")).env_remove("DOCKER_HOST");
         self.name_programs(&mut command);
         command
     }
