@@ -187,7 +187,11 @@ mod tests {
     use crate::spec::tests::spec;
 
     fn args(accelerator: Accelerator) -> Vec<String> {
-        machine(&spec(), &program(true), accelerator, 7).into_iter().map(|arg| arg.into_string().unwrap()).collect()
+        args_of(&spec(), accelerator)
+    }
+
+    fn args_of(spec: &MachineSpec, accelerator: Accelerator) -> Vec<String> {
+        machine(spec, &program(true), accelerator, 7).into_iter().map(|arg| arg.into_string().unwrap()).collect()
     }
 
     fn program(qboot: bool) -> Program {
@@ -228,12 +232,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (shares, _) = Folders::new([dir.path().to_owned()]);
         let spec = MachineSpec { shares, ..spec() };
-        let args = machine(&spec, &program(true), Accelerator::Tcg, 7);
-        let shared = args.iter().filter(|arg| arg.to_string_lossy().starts_with("vhost-user-fs-pci,")).count();
+        let args = args_of(&spec, Accelerator::Tcg);
+        let shared = args.iter().filter(|arg| arg.starts_with("vhost-user-fs-pci,")).count();
         assert_eq!(shared, 1);
         assert_eq!(values(&args, "-append"), ["console=hvc0 quiet init_on_alloc=1 loglevel=7"]);
-        let args = machine(&spec, &program(true), Accelerator::Kvm, 7);
-        assert_eq!(values(&args, "-append"), ["console=hvc0 quiet loglevel=7"]);
+        assert_eq!(values(&args_of(&spec, Accelerator::Kvm), "-append"), ["console=hvc0 quiet loglevel=7"]);
     }
 
     #[test]
