@@ -63,7 +63,8 @@ impl Containers {
         let growth = live.as_ref().filter(|_| options.follow).map(|log| log.watch());
         let (sender, entries) = mpsc::channel(1);
         tokio::spawn(async move {
-            let opened = tokio::task::spawn_blocking(move || LogReader::open(&path, live, selection)).await;
+            let grows = growth.is_some();
+            let opened = tokio::task::spawn_blocking(move || LogReader::open(&path, live, selection, grows)).await;
             match opened {
                 Ok(Ok(reader)) => follow(reader, growth, sender).await,
                 Ok(Err(error)) => _ = sender.send(Err(error)).await,

@@ -50,23 +50,30 @@ pub struct LogReader {
     files: VecDeque<BufReader<File>>,
     generation: u64,
     last_look: bool,
+    /// Bytes of the newest file that are still to be read; without, all that comes.
+    left: Option<u64>,
     selection: Selection,
     done: bool,
 }
 
 impl LogReader {
     /// Opens the log at its place: the beginning, or the last lines. `live` is the log that is being written, if any.
-    pub fn open(path: &Path, live: Option<Arc<Log>>, selection: Selection) -> io::Result<Self> {
-        let (files, generation) = match &live {
-            Some(log) => log.steady(|generation| open_all(path).map(|files| (files, generation)))?,
-            None => (open_all(path)?, 0),
+    /// Unless it `grows` for its reader, the log ends where it ends now: a container may print faster than we read.
+    /// Source: moby daemon/logger/loggerutils/logfile.go, `readLogsLocked`.
+    pub fn open(path: &Path, live: Option<Arc<Log>>, selection: Selection, grows: bool) -> io::Result<Self> {
+        let look = || open_all(path).and_then(|files| Ok((files, length(path)?)));
+        let ((files, len), generation) = match &live {
+            Some(log) => log.steady(|generation| look().map(|found| (found, generation)))?,
+            None => (look()?, 0),
         };
-        let files = match selection.tail {
-            Some(lines) => seek_to_tail(files, lines)?,
+        let mut files = match selection.tail {
+            Some(lines) => seek_to_tail(files, lines, len)?,
             None => files.into_iter().map(Part::plain).collect::<io::Result<_>>()?,
         };
+        let newest = files.back_mut().map(File::stream_position).transpose()?.unwrap_or_default();
+        let (left, live) = if grows { (None, live) } else { (Some(len.saturating_sub(newest)), None) };
         let files = files.into_iter().map(BufReader::new).collect();
-        Ok(Self { path: path.to_owned(), live, files, generation, last_look: false, selection, done: false })
+        Ok(Self { path: path.to_owned(), live, files, generation, last_look: false, left, selection, done: false })
     }
 
     /// The next wanted entries. Empty: nothing more is there now.
@@ -95,10 +102,16 @@ impl LogReader {
     /// One whole line; a line that is still being written is left for later.
     fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
+            let is_newest = self.files.len() == 1;
             let Some(file) = self.files.front_mut() else { return Ok(None) };
             let mut line = Vec::new();
-            let count = file.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line)?;
+            let left = self.left.as_mut().filter(|_| is_newest);
+            let limit = left.as_ref().map_or(LINE_BYTES, |left| LINE_BYTES.min(**left));
+            let count = file.by_ref().take(limit).read_until(b'\n', &mut line)?;
             if line.ends_with(b"\n") || count as u64 == LINE_BYTES {
+                if let Some(left) = left {
+                    *left -= count as u64;
+                }
                 return Ok(Some(line));
             }
             if count > 0 {
@@ -157,13 +170,22 @@ fn open_all(path: &Path) -> io::Result<VecDeque<Part>> {
     Ok(files)
 }
 
+/// Of the newest file.
+fn length(path: &Path) -> io::Result<u64> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        found => Ok(found?.len()),
+    }
+}
+
 /// Leaves out the files, and skips the part of the first one, that are before the last `lines` lines. A packed file that is
-/// left out is not unpacked.
-fn seek_to_tail(mut files: VecDeque<Part>, mut lines: usize) -> io::Result<VecDeque<File>> {
+/// left out is not unpacked. `len`: of the newest file.
+fn seek_to_tail(mut files: VecDeque<Part>, mut lines: usize, len: u64) -> io::Result<VecDeque<File>> {
     let mut wanted = VecDeque::new();
     while let Some(part) = files.pop_back() {
         let mut file = part.plain()?;
-        let (offset, found) = last_lines(&mut file, lines)?;
+        let len = if wanted.is_empty() { len } else { file.metadata()?.len() };
+        let (offset, found) = last_lines(&mut file, lines, len)?;
         file.seek(SeekFrom::Start(offset))?;
         wanted.push_front(file);
         lines -= found;
@@ -174,10 +196,9 @@ fn seek_to_tail(mut files: VecDeque<Part>, mut lines: usize) -> io::Result<VecDe
     Ok(wanted)
 }
 
-/// Where the last `wanted` lines begin, and how many there are of them. Reads backwards.
-fn last_lines(file: &mut File, wanted: usize) -> io::Result<(u64, usize)> {
+/// Where the last `wanted` lines of the first `len` bytes begin, and how many there are of them. Reads backwards.
+fn last_lines(file: &mut File, wanted: usize, len: u64) -> io::Result<(u64, usize)> {
     const BLOCK: u64 = 64 * 1024;
-    let len = file.metadata()?.len();
     if wanted == 0 {
         return Ok((len, 0));
     }
@@ -287,10 +308,28 @@ mod tests {
         }
         assert!(rotated(&path, 1).exists() && !rotated(&path, 3).exists());
         for tail in [0, 1, 5, 12] {
-            let mut reader = LogReader::open(&path, None, Selection { tail: Some(tail), ..both() }).unwrap();
+            let mut reader = LogReader::open(&path, None, Selection { tail: Some(tail), ..both() }, false).unwrap();
             let expected: Vec<String> = (30 - tail..30).map(|n| format!("line {n}")).collect();
             assert_eq!(texts(&mut reader), expected, "tail {tail}");
         }
+    }
+
+    #[test]
+    fn a_log_that_grows_faster_than_it_is_read_ends_where_it_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let log = log(&path, &[("max-size", "4k"), ("max-file", "9")]);
+        let mut splitter = Splitter::new(log.clone(), Source::Stdout);
+        let mut print = |range: std::ops::Range<usize>| {
+            range.for_each(|n| splitter.feed(format!("{n}\n").as_bytes(), None));
+        };
+        print(0..100);
+        let open = |tail| LogReader::open(&path, Some(log.clone()), Selection { tail, ..both() }, false).unwrap();
+        let (mut all, mut last) = (open(None), open(Some(2)));
+        // More than what a reader takes at once, and over rotations.
+        print(100..500);
+        assert_eq!(texts(&mut all), (0..100).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert_eq!(texts(&mut last), ["98", "99"]);
     }
 
     #[test]
@@ -309,15 +348,15 @@ mod tests {
         }
         assert!((1..=3).all(is_packed) && !packed::packed(&path, 4).exists());
         for tail in [0, 1, 5, 12, 30] {
-            let mut reader = LogReader::open(&path, None, Selection { tail: Some(tail), ..both() }).unwrap();
+            let mut reader = LogReader::open(&path, None, Selection { tail: Some(tail), ..both() }, false).unwrap();
             let expected: Vec<String> = (40 - tail..40).map(|n| format!("line {n}")).collect();
             assert_eq!(texts(&mut reader), expected, "tail {tail}");
         }
-        let all = texts(&mut LogReader::open(&path, None, both()).unwrap());
+        let all = texts(&mut LogReader::open(&path, None, both(), false).unwrap());
         assert!(all.len() > 30 && all.last().unwrap() == "line 39", "{all:?}");
         // A spoiled one costs what is in it, not the log.
         std::fs::write(packed::packed(&path, 2), b"\x1f\x8b spoiled").unwrap();
-        assert!(texts(&mut LogReader::open(&path, None, both()).unwrap()).contains(&"line 39".to_owned()));
+        assert!(texts(&mut LogReader::open(&path, None, both(), false).unwrap()).contains(&"line 39".to_owned()));
         std::fs::write(dir.path().join("log.7.packing"), b"half").unwrap();
         drop(self::log(&path, &[]));
         assert!(!dir.path().join("log.7.packing").exists());
@@ -334,9 +373,9 @@ mod tests {
         err.feed(b"bad\n", None);
         out.feed(b"o\nlast", None);
         out.finish(None);
-        assert_eq!(texts(&mut LogReader::open(&path, None, both()).unwrap()), ["one", "bad", "two", "last"]);
+        assert_eq!(texts(&mut LogReader::open(&path, None, both(), false).unwrap()), ["one", "bad", "two", "last"]);
         let only = Selection { stderr: true, ..Selection::default() };
-        assert_eq!(texts(&mut LogReader::open(&path, None, only).unwrap()), ["bad"]);
+        assert_eq!(texts(&mut LogReader::open(&path, None, only, false).unwrap()), ["bad"]);
     }
 
     #[test]
@@ -349,7 +388,7 @@ mod tests {
             splitter.feed(piece, None);
         }
         splitter.feed(b"\nnext\n", None);
-        let mut reader = LogReader::open(&path, None, both()).unwrap();
+        let mut reader = LogReader::open(&path, None, both(), false).unwrap();
         let all: String = reader.batch().unwrap().into_iter().map(|entry| entry.text).collect();
         assert_eq!(all, format!("{long}\nnext\n"));
     }
@@ -363,7 +402,7 @@ mod tests {
         bytes.extend_from_slice(br#"{"log":"to"#);
         std::fs::write(&path, bytes).unwrap();
         Splitter::new(log(&path, &[]), Source::Stdout).feed(b"after\n", None);
-        assert_eq!(texts(&mut LogReader::open(&path, None, both()).unwrap()), ["before", "after"]);
+        assert_eq!(texts(&mut LogReader::open(&path, None, both(), false).unwrap()), ["before", "after"]);
     }
 
     #[tokio::test]
@@ -371,7 +410,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let log = log(&path, &[("max-size", "4k"), ("max-file", "4")]);
-        let reader = LogReader::open(&path, Some(log.clone()), both()).unwrap();
+        let reader = LogReader::open(&path, Some(log.clone()), both(), true).unwrap();
         let (sender, mut receiver) = mpsc::channel(1);
         let follower = tokio::spawn(follow(reader, Some(log.watch()), sender));
         let mut splitter = Splitter::new(log.clone(), Source::Stdout);
