@@ -86,7 +86,7 @@ impl Api {
 
 #[cfg(test)]
 mod tests {
-    use axum::{http::StatusCode, routing::post};
+    use axum::http::StatusCode;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::UnixStream,
@@ -97,7 +97,7 @@ mod tests {
 
     /// A connection to a page that refuses everything without a look at the body.
     fn refusing() -> UnixStream {
-        let router = Router::new().route("/refuses", post(async || StatusCode::CONFLICT));
+        let router = Router::new().fallback(async || StatusCode::CONFLICT);
         let (client, ours) = UnixStream::pair().unwrap();
         tokio::spawn(async move { Api { router }.serve(ours).await });
         client
