@@ -34,9 +34,10 @@ unpack() {
 }
 
 [ -e "$directory/1.45.yaml" ] || unpack
+[ -e "$directory/1.41.yaml" ] || [ -e "$directory/1.45.yaml" ] || { apt-get -qq update && unpack; }
 if [ ! -e "$directory/1.51.yaml" ]; then
     # Lists of its own: nothing else is ever to come from there.
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -m 1 '/debian/*$')
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -m 1 '/debian/*$' || true)
     key=/usr/share/keyrings/debian-archive-keyring.gpg
     mkdir -p "$work/lists/partial" "$work/cache" "$work/parts"
     echo "deb [signed-by=$key] $mirror testing main" > "$work/testing.list"

@@ -68,6 +68,8 @@ def one(path, arguments, world):
                 place_of = traceback.extract_tb(error.__traceback__)[-1]
                 tour.faults.append(f"{part.__module__} stopped: {error!r} (line {place_of.lineno})")
         faults = tour.faults + unseen(tour)
+        if faults and not arguments.host:
+            print("--- log of the engine ---", place.log_of(host), sep="\n")
     wrong = {endpoint: sum(fault.startswith(" ".join(endpoint) + " ") for fault in faults) for endpoint in tour.swagger.operations}
     if not arguments.quiet:
         table(tour, wrong)

@@ -27,13 +27,18 @@ def engine(program):
             until("the engine answers", lambda: answers(host, process))
             yield host
         except BaseException:
-            with open(f"{directory}/engine.log", encoding="utf-8") as text:
-                print("--- log of the engine ---", text.read()[-8000:], sep="\n")
+            print("--- log of the engine ---", log_of(host), sep="\n")
             raise
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
-    shutil.rmtree(directory)
+            shutil.rmtree(directory)
+
+
+def log_of(host):
+    """The end of what an engine of ours has logged."""
+    with open(host.removeprefix("unix://").replace("docker.sock", "engine.log"), encoding="utf-8") as text:
+        return text.read()[-8000:]
 
 
 def answers(host, process):

@@ -16,7 +16,7 @@ LABELS = {"contract": "1"}
 # A bit of everything that inspect shows again.
 RICH = {
     "Image": IMAGE, "Cmd": ["sh", "-c", "echo out; echo err >&2; exec sleep 100000"], "Env": ["A=b"], "Labels": LABELS,
-    "Hostname": "rich", "WorkingDir": "/tmp", "StopSignal": "SIGKILL", "StopTimeout": 1, "ExposedPorts": {"81/udp": {}},
+    "Hostname": "rich", "WorkingDir": "/tmp", "StopSignal": "SIGTERM", "StopTimeout": 1, "ExposedPorts": {"81/udp": {}},
     "Volumes": {"/anonymous": {}}, "OpenStdin": True,
     "Healthcheck": {"Test": ["CMD", "true"], "Interval": 100000000, "Timeout": 60000000000, "Retries": 2, "StartPeriod": 0},
     "HostConfig": {
@@ -249,6 +249,7 @@ def waiting(tour):
 
 
 def endings(tour):
+    # The signal is the container's own: after another one its restart policy has a say, too, as dockerd has it.
     tour.ask("POST", "/containers/{id}/restart", 204, query={"t": 0}, optional={"signal": "SIGTERM"}, id="contract-run")
     tour.ask("POST", "/containers/{id}/restart", 404, id=MISSING)
     tour.ask("POST", "/containers/{id}/kill", 204, query={"signal": "SIGCONT"}, id="contract-run")
