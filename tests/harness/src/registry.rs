@@ -82,6 +82,11 @@ impl Registry {
         fs::read_to_string(self.dir.path().join("ca.crt")).expect("the registry has an authority")
     }
 
+    /// Files of its certificate and key, PEM, with [`RegistryOptions::tls`]: good for whatever else listens at that address.
+    pub fn server_certificate(&self) -> [PathBuf; 2] {
+        ["server.crt", "server.key"].map(|name| self.dir.path().join(name))
+    }
+
     /// A client's certificate of its authority, and the key, both PEM.
     pub fn client(&self) -> (String, String) {
         signed(self.dir.path(), "client", "extendedKeyUsage=clientAuth\nbasicConstraints=CA:FALSE\n");

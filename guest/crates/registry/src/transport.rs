@@ -100,13 +100,18 @@ fn proxies(host: &str, settings: &Settings) -> Result<Vec<reqwest::Proxy>> {
     let named = &settings.proxies;
     let direct = reqwest::NoProxy::from_string(&direct(host, settings));
     let one = |address: &Option<String>, make: fn(&str) -> reqwest::Result<reqwest::Proxy>| {
-        let made = address.as_deref().map(make).transpose();
+        let made = address.as_deref().map(|url| make(&with_remote_names(url))).transpose();
         // Why without the address: it may carry a password.
         made.map_err(|error| Error::Configuration(format!("the proxy cannot be used: {}", error.without_url())))
     };
     let made =
         [one(&named.http, |url| reqwest::Proxy::http(url))?, one(&named.https, |url| reqwest::Proxy::https(url))?];
     Ok(made.into_iter().flatten().map(|proxy| proxy.no_proxy(direct.clone())).collect())
+}
+
+/// A SOCKS proxy resolves names itself: it often knows some that nobody else does. Source: Go `net/http` `Transport.Proxy`.
+fn with_remote_names(url: &str) -> String {
+    url.strip_prefix("socks5://").map_or_else(|| url.to_owned(), |rest| format!("socks5h://{rest}"))
 }
 
 fn tls(files: &HostFiles, verify: bool) -> Result<ClientConfig> {
