@@ -2,14 +2,11 @@
 // in a real browser.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import path from "node:path";
-import { createServer } from "node:tls";
 import { after, before, test } from "node:test";
 import { NativePlace, imageArchive } from "../native.mjs";
 import { freePort } from "../place.mjs";
+import { certificates, sshd, terminate } from "../remote.mjs";
 import { Walk } from "./walk.mjs";
 
 const IMAGE = "e2e/engines:1";
@@ -18,56 +15,6 @@ let walk;
 let other;
 let tls;
 const ports = {};
-
-const openssl = (...parameters) => execFileSync("openssl", parameters, { stdio: "ignore" });
-
-/** A certificate authority, a server's and a client's certificate, as docker names them. */
-function certificates(directory) {
-  mkdirSync(directory);
-  const at = (name) => path.join(directory, name);
-  openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test authority", "-keyout", at("ca-key.pem"), "-out", at("ca.pem"));
-  writeFileSync(at("names"), "subjectAltName = IP:127.0.0.1\n");
-  for (const [name, subject] of [["server", "/CN=127.0.0.1"], ["client", "/CN=client"]]) {
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", subject, "-keyout", at(`${name}-key.pem`), "-out", at(`${name}.csr`));
-    openssl("x509", "-req", "-in", at(`${name}.csr`), "-CA", at("ca.pem"), "-CAkey", at("ca-key.pem"), "-CAcreateserial", "-days", "2", "-extfile", at("names"), "-out", at(`${name}-cert.pem`));
-  }
-  execFileSync("cp", [at("client-cert.pem"), at("cert.pem")]);
-  execFileSync("cp", [at("client-key.pem"), at("key.pem")]);
-  return at;
-}
-
-/** TLS in front of the engine, which asks for the client's certificate. */
-function terminate(at, socket) {
-  const keys = { key: readFileSync(at("server-key.pem")), cert: readFileSync(at("server-cert.pem")), ca: readFileSync(at("ca.pem")) };
-  const server = createServer({ ...keys, requestCert: true, rejectUnauthorized: true }, (near) => {
-    const far = connect(socket.replace("unix://", ""));
-    near.pipe(far).pipe(near);
-    for (const end of [near, far]) end.on("error", () => [near, far].forEach((one) => one.destroy()));
-  });
-  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
-}
-
-/** sshd as this user, on the loopback; `ssh` of the suite knows its host and has a key for it. */
-async function sshd(place, socket) {
-  const directory = path.join(place.home, "ssh");
-  mkdirSync(directory, { mode: 0o700 });
-  const at = (name) => path.join(directory, name);
-  for (const name of ["host", "user"]) execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", at(name)]);
-  execFileSync("cp", [at("user.pub"), at("authorized")]);
-  const port = await freePort();
-  writeFileSync(at("known"), `[127.0.0.1]:${port} ${readFileSync(at("host.pub"), "utf8")}`);
-  // The privilege separation directory, where no package's start script has made it.
-  mkdirSync("/run/sshd", { recursive: true });
-  writeFileSync(at("sshd.conf"), [`Port ${port}`, "ListenAddress 127.0.0.1", `HostKey ${at("host")}`, `AuthorizedKeysFile ${at("authorized")}`, "StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin prohibit-password", "PidFile none", "LogLevel INFO", `SetEnv DOCKER_HOST=${socket}`, ""].join("\n"));
-  await place.start("/bin/sh", ["-c", `exec /usr/sbin/sshd -D -e -f '${at("sshd.conf")}' 2>&1`], /listening on/);
-  // The system's own ssh, told where the suite's keys are: it does not ask $HOME.
-  const bin = path.join(place.home, "bin");
-  mkdirSync(bin);
-  writeFileSync(path.join(bin, "ssh"), `#!/bin/sh\nexec /usr/bin/ssh -F none -i '${at("user")}' -o IdentitiesOnly=yes -o UserKnownHostsFile='${at("known")}' "$@"\n`);
-  chmodSync(path.join(bin, "ssh"), 0o755);
-  place.env.PATH = `${bin}:${place.env.PATH}`;
-  return port;
-}
 
 before(async () => {
   place = new NativePlace("engines");

@@ -413,6 +413,11 @@ export type MachineState = { phase: MachinePhase,
  */
 sleeping?: boolean, 
 /**
+ * An answer is late. Nothing that is open ends of it, and what is known may be old; it goes by itself when an answer comes. Only
+ * of engines across a network.
+ */
+silent?: boolean, 
+/**
  * What the user should know although the machine works: an upgrade that was taken back, for example.
  */
 notice?: string, 

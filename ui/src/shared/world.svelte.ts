@@ -12,6 +12,8 @@ export class World implements Watcher {
   machine = $state.raw<MachineState | null>(null);
   /** The engine went away by itself: the rows are those from before, kept so that nobody's page is taken from under their hands. */
   stale = $state(false);
+  /** An answer is late: it may be cut off, or only slow. Nothing is taken away for it. */
+  silent: boolean = $derived(this.machine?.silent === true);
   /** How often it came back: what follows a container looks again. */
   returns = $state(0);
   /** Newest first. A change replaces the array and the row, never a row's insides. */

@@ -45,6 +45,13 @@ describe("World", () => {
     expect([ids(), world.stale, world.returns]).toEqual(["c", false, 1]);
   });
 
+  it("takes nothing away while an answer is only late", () => {
+    world.changes([{ type: "machine", machine: { ...machine, silent: true } }]);
+    expect([ids(), world.silent, world.stale]).toEqual(["ca", true, false]);
+    world.changes([{ type: "machine", machine }]);
+    expect([ids(), world.silent, world.returns]).toEqual(["ca", false, 0]);
+  });
+
   it("keeps nothing of an engine that was switched off, or of another one", () => {
     const lost = [{ type: "machine" as const, machine: { ...machine, phase: "failed" as const } }, { type: "containers" as const, containers: [] }];
     world.changes([...lost, { type: "machine", machine: { ...machine, phase: "off" } }]);

@@ -37,6 +37,7 @@ export const de: Catalogue = {
   "link.lost.text": "Deine Container laufen weiter. Die Verbindung wird wieder aufgebaut…",
   "link.stale.title": "Die Engine antwortet nicht",
   "link.stale.text": "Du siehst den letzten bekannten Stand. Es geht von selbst weiter, sobald sie wieder da ist; nichts Eingetipptes geht verloren.",
+  "link.silent.text": "Es wird weiter versucht. Was offen ist, bleibt offen, und nichts Eingetipptes geht verloren.",
   "link.away": "Antwortet nicht",
   "link.connecting": "Gleich geht es los",
 
@@ -166,6 +167,8 @@ export const de: Catalogue = {
   "state.exited": "Beendet",
   "state.dead": "Defekt",
   "state.removed": "entfernt",
+  "state.failed": "Fehler {code}",
+  "state.out_of_memory": "Speicher voll",
   "health.starting": "wird geprüft",
   "health.healthy": "gesund",
   "health.unhealthy": "nicht gesund",

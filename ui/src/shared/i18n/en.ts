@@ -37,6 +37,7 @@ export const en = {
   "link.lost.text": "Your containers keep running. Trying to reach it again…",
   "link.stale.title": "The engine is not answering",
   "link.stale.text": "You see how it was last. It goes on by itself once the engine is back; nothing you typed is lost.",
+  "link.silent.text": "Still trying. What is open stays open, and nothing you typed is lost.",
   "link.away": "Not answering",
   "link.connecting": "Getting ready",
 
@@ -166,6 +167,8 @@ export const en = {
   "state.exited": "Stopped",
   "state.dead": "Broken",
   "state.removed": "removed",
+  "state.failed": "error {code}",
+  "state.out_of_memory": "out of memory",
   "health.starting": "checking its health",
   "health.healthy": "healthy",
   "health.unhealthy": "unhealthy",

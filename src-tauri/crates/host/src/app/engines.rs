@@ -11,12 +11,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::sync::watch;
 
 use super::Inner;
+use super::pulse::Watched;
 use crate::engine::endpoint::Endpoint;
+use crate::engine::line::Line;
 use crate::schema::{AppError, EngineCommand, EngineEntry, Engines, MachinePhase, MachineState, Problem, Reply};
 use crate::supervisor::blank_state;
 
@@ -194,14 +198,15 @@ async fn watch(inner: &Inner, endpoint: &Endpoint) {
             Ok(version) => {
                 pause = FIRST_PAUSE;
                 let since = Some(super::jobs::now_unix_ms());
-                inner.show(MachineState {
+                let running = MachineState {
                     phase: MachinePhase::Running,
                     guest_version: Some(version),
                     running_since_unix_ms: since,
                     ..blank.clone()
-                });
-                until_it_is_lost(inner, endpoint).await;
-                inner.show(MachineState { phase: MachinePhase::Starting, ..blank.clone() });
+                };
+                inner.show(running.clone());
+                let silent = until_it_is_lost(inner, endpoint, &running).await;
+                inner.show(MachineState { phase: MachinePhase::Starting, silent, ..blank.clone() });
             }
             Err(detail) => {
                 let title = format!("{} does not answer", endpoint.address());
@@ -214,14 +219,26 @@ async fn watch(inner: &Inner, endpoint: &Endpoint) {
     }
 }
 
-/// Its stream of events ends with it, or nothing is heard of it any more.
-async fn until_it_is_lost(inner: &Inner, endpoint: &Endpoint) {
-    let Ok(docker) = endpoint.client() else { return };
+/// Its stream of events ends with it, or nothing is heard of it any more: whether that was said before.
+async fn until_it_is_lost(inner: &Inner, endpoint: &Endpoint, running: &MachineState) -> bool {
+    let Ok(docker) = endpoint.client() else { return false };
     let mut events = std::pin::pin!(docker.events(None::<bollard::query_parameters::EventsOptions>));
+    let mut watched = Watched::new(Line::new(endpoint.clone()), endpoint.ends_by_itself());
+    let silent = AtomicBool::new(false);
+    let says = |now: bool| {
+        if silent.swap(now, Ordering::Relaxed) != now {
+            inner.show(MachineState { silent: now, ..running.clone() });
+        }
+    };
+    let (heard, hears) = watch::channel(());
+    let mut silence = std::pin::pin!(inner.pulse.silence(&mut watched, hears, says));
     loop {
         tokio::select! {
-            event = events.next() => if !matches!(event, Some(Ok(_))) { return },
-            () = inner.pulse.silence(&docker), if endpoint.falls_silent() => return,
+            event = events.next() => match event {
+                Some(Ok(_)) => heard.send_replace(()),
+                _ => return silent.load(Ordering::Relaxed),
+            },
+            () = &mut silence, if endpoint.is_far() => return silent.load(Ordering::Relaxed),
         }
     }
 }

@@ -160,9 +160,9 @@ impl Inner {
         Ok(self.until_lost(self.pulse.or_lost(opened).await?))
     }
 
-    /// Only a network can fall silent; what ends by itself needs nobody in between.
+    /// What ends by itself needs nobody in between.
     fn until_lost(&self, stream: Stream) -> Stream {
-        if self.endpoint().falls_silent() { self.pulse.until_lost(stream) } else { stream }
+        if !self.endpoint().ends_by_itself() { self.pulse.until_lost(stream) } else { stream }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where an engine is, and a client of it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,8 +10,10 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use super::ssh::{Target, Tunnel};
+use super::tls;
 use crate::local;
 use crate::schema::{AppError, EngineEntry, EngineTls};
 
@@ -67,9 +70,14 @@ impl Endpoint {
         if port.is_some() { Ok(Self::Tcp(place.to_owned(), tls)) } else { Err(wrong()) }
     }
 
-    /// Whether its end may come without a word: a cut network says nothing. ssh asks by itself, and a socket here just ends.
-    pub fn falls_silent(&self) -> bool {
-        matches!(self, Self::Tcp(..))
+    /// Whether there is a network in between, which may be cut without a word.
+    pub fn is_far(&self) -> bool {
+        !matches!(self, Self::Unix(_))
+    }
+
+    /// Whether somebody else notices that the way was cut, and ends what goes through: ssh asks by itself.
+    pub fn ends_by_itself(&self) -> bool {
+        !matches!(self, Self::Tcp(..))
     }
 
     pub fn address(&self) -> String {
@@ -96,32 +104,29 @@ impl Endpoint {
 
     /// One request of the API that bollard has no method for: status and body.
     pub async fn request(&self, method: &str, path: &str, body: String) -> Result<(u16, String), AppError> {
-        let failed = |err: std::io::Error| AppError::failed("The engine cannot be reached", err.to_string());
-        match self {
-            Self::Unix(socket) => {
-                let stream = local::connect(socket).await.map_err(failed)?;
-                ask(stream, method, path, body).await
-            }
-            Self::Ssh(tunnel) => {
-                let stream = local::connect(tunnel.path()).await.map_err(failed)?;
-                ask(stream, method, path, body).await
-            }
-            Self::Tcp(place, None) => {
-                let stream = tokio::net::TcpStream::connect(place).await.map_err(failed)?;
-                ask(stream, method, path, body).await
-            }
-            Self::Tcp(_, Some(_)) => {
-                let detail = "this is not offered for engines behind TLS yet";
-                Err(AppError::failed("The engine cannot be asked", detail))
-            }
-        }
+        let dialled = self.dial().await;
+        let stream =
+            dialled.map_err(|err| AppError::failed("The engine cannot be reached", crate::hardware::chain(&err)))?;
+        ask(stream, method, path, body).await
+    }
+
+    /// A connection to speak HTTP on.
+    pub async fn dial(&self) -> io::Result<Box<dyn Wire>> {
+        Ok(match self {
+            Self::Unix(socket) => Box::new(local::connect(socket).await?),
+            Self::Ssh(tunnel) => Box::new(local::connect(tunnel.path()).await?),
+            Self::Tcp(place, None) => Box::new(TcpStream::connect(place).await?),
+            Self::Tcp(place, Some(tls)) => Box::new(tls::connect(place, tls).await?),
+        })
     }
 }
 
-async fn ask<S>(stream: S, method: &str, path: &str, body: String) -> Result<(u16, String), AppError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// What leads to an engine, whatever it is.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+async fn ask(stream: Box<dyn Wire>, method: &str, path: &str, body: String) -> Result<(u16, String), AppError> {
     let failed = |err: &dyn std::fmt::Display| AppError::failed("The engine did not answer", err.to_string());
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|err| failed(&err))?;

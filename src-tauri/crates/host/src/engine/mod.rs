@@ -9,7 +9,8 @@
 //! | [`bin`] | removing in a way that can be undone |
 //! | [`files`], [`stats`] | a container's files; what it uses, its processes |
 //! | [`logs`], [`terminal`] | streams |
-//! | [`endpoint`], [`ssh`] | where an engine is; the way to one behind SSH |
+//! | [`endpoint`], [`ssh`], [`tls`] | where an engine is; the way to one behind SSH, or behind certificates |
+//! | [`line`] | a connection that is kept: for what is asked again and again |
 //! | [`layers`], [`reference`] | an image's layers; names of images |
 //! | [`errors`] | Docker's errors → the schema's |
 
@@ -21,6 +22,7 @@ pub mod errors;
 pub mod files;
 pub mod follow;
 pub mod layers;
+pub mod line;
 pub mod logs;
 pub mod recipe;
 pub mod reference;
@@ -29,6 +31,7 @@ pub mod ssh;
 pub mod stats;
 pub mod stores;
 pub mod terminal;
+pub mod tls;
 
 use std::path::Path;
 

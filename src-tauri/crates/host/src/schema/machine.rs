@@ -74,6 +74,11 @@ pub struct MachineState {
     #[serde(default)]
     #[ts(optional, as = "Option<bool>")]
     pub sleeping: bool,
+    /// An answer is late. Nothing that is open ends of it, and what is known may be old; it goes by itself when an answer comes. Only
+    /// of engines across a network.
+    #[serde(default)]
+    #[ts(optional, as = "Option<bool>")]
+    pub silent: bool,
     /// What the user should know although the machine works: an upgrade that was taken back, for example.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]

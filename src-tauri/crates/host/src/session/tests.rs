@@ -21,6 +21,7 @@ fn machine() -> MachineState {
     MachineState {
         phase: MachinePhase::Running,
         sleeping: false,
+        silent: false,
         notice: None,
         stages: vec![],
         problem: None,

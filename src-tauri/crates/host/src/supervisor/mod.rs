@@ -197,6 +197,7 @@ pub fn blank_state(dirs: &crate::dirs::Dirs) -> MachineState {
     MachineState {
         phase: MachinePhase::Off,
         sleeping: false,
+        silent: false,
         notice: None,
         stages: Vec::new(),
         problem: None,
