@@ -2,10 +2,13 @@
 
 import type { Container, Image, RunContainer } from "../bindings/schema";
 import type { Platform } from "../platform/platform";
+import { asDocker, type Names } from "../features/commands/docker";
+import { commands } from "../features/commands/done.svelte";
 import { activity } from "../features/jobs/activity.svelte";
 import { told } from "../features/jobs/news";
 import { Client } from "./client";
 import { t, wordsFor, type Key } from "./i18n";
+import { shortId } from "./format";
 import { notices } from "./notices.svelte";
 import { emptyRun } from "./run";
 import { preferences } from "./preferences.svelte";
@@ -19,6 +22,11 @@ let first = true;
 export function start(on: Platform): void {
   platform = on;
   client = new Client(on, world);
+  client.onCall = (command) => {
+    // Before: afterwards what was removed has no name.
+    const line = asDocker(command, names);
+    return () => commands.add(line);
+  };
   world.onState = announce;
   world.onSnapshot = ({ machine }) => {
     // Whoever opens the app wants it ready. Once: who stops the machine later means it.
@@ -45,6 +53,15 @@ export function start(on: Platform): void {
   document.addEventListener("visibilitychange", () => client.watch(!document.hidden));
   document.addEventListener("click", interceptLinks);
 }
+
+const names: Names = {
+  container: (id) => world.container(id)?.name ?? shortId(id),
+  image: (id) => {
+    const image = world.images.find((one) => one.id === id);
+    return image ? imageName(image) : shortId(id);
+  },
+  network: (id) => world.networks.find((one) => one.id === id)?.name ?? shortId(id),
+};
 
 const SHELL_WORDS: Key[] = [
   "tray.open", "tray.quit", "tray.start", "tray.stop", "tray.off", "tray.starting", "tray.running", "tray.stopping", "tray.failed",

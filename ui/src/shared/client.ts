@@ -56,6 +56,8 @@ export class Client implements Listener {
   private readonly streams = new Map<number, StreamListener>();
   private connected = false;
   private watching = false;
+  /** Told of every call; what it returns is called when it was answered well. */
+  onCall: ((command: Command) => () => void) | undefined;
 
   constructor(
     private readonly platform: Platform,
@@ -76,11 +78,13 @@ export class Client implements Listener {
   async call<T extends Reply["type"]>(expected: T, command: Command): Promise<ReplyOf<T>> {
     if (!this.connected) throw new CallError(HOST_AWAY);
     const id = this.nextId++;
+    const done = this.onCall?.(command);
     const reply = await new Promise<Reply>((resolve, reject) => {
       this.calls.set(id, { resolve, reject });
       this.platform.send({ type: "call", id, command });
     });
     if (reply.type !== expected) throw new Error(`${command.type} was answered by ${reply.type}`);
+    done?.();
     return reply as ReplyOf<T>;
   }
 

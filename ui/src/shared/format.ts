@@ -15,7 +15,8 @@ export function bytes(size: number): string {
   return new Intl.NumberFormat(language, {
     style: "unit",
     unit: UNITS[unit] ?? "byte",
-    unitDisplay: "short",
+    // Short it would be “5 byte”.
+    unitDisplay: unit === 0 ? "long" : "short",
     maximumFractionDigits: unit < 2 || value >= 100 ? 0 : 1,
   }).format(value);
 }

@@ -34,6 +34,10 @@ export const around: Record<keyof typeof en, string> = {
   "activity.none": "Seit das Fenster offen ist, ist nichts passiert. Längere Arbeit und Neuigkeiten von deinen Containern erscheinen hier.",
   "activity.work": "Arbeit",
   "activity.news": "Neuigkeiten",
+  "activity.commands": "Auf der Kommandozeile",
+  "activity.commands.text": "Diese Zeilen tun dasselbe mit dem Befehl docker: für ein Skript oder zum Lernen.",
+  "activity.commands.copy": "Zeile kopieren",
+  "commands.bin": "Cubby behält es im Papierkorb",
   "activity.unseen_one": "{n} neu",
   "activity.unseen_other": "{n} neu",
 

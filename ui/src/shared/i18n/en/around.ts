@@ -32,6 +32,10 @@ export const around = {
   "activity.none": "Nothing happened since you opened the window. Long work and news of your containers appear here.",
   "activity.work": "Work",
   "activity.news": "News",
+  "activity.commands": "On the command line",
+  "activity.commands.text": "These lines do the same with the docker command, for a script or to learn from.",
+  "activity.commands.copy": "Copy the line",
+  "commands.bin": "Cubby keeps it in its bin",
   "activity.unseen_one": "{n} new",
   "activity.unseen_other": "{n} new",
 

@@ -1,0 +1,20 @@
+// What was done since the window opened, as lines for a shell, newest first. Kept here only: a line may have a password in its settings.
+
+const KEPT = 100;
+
+export interface Done {
+  id: number;
+  line: string;
+  at: number;
+}
+
+class Commands {
+  list = $state.raw<readonly Done[]>([]);
+  private next = 1;
+
+  add(line: string | null): void {
+    if (line !== null) this.list = [{ id: this.next++, line, at: Date.now() }, ...this.list].slice(0, KEPT);
+  }
+}
+
+export const commands = new Commands();
