@@ -54,10 +54,6 @@ export class NativePlace extends Place {
     return this.dockerAt(this.socket, ...parameters);
   }
 
-  dockerAt(socket, ...parameters) {
-    return execFileSync("docker", ["-H", socket, ...parameters], { env: this.env, encoding: "utf8", timeout: 60_000 }).trim();
-  }
-
   async end(failed) {
     if (failed) console.error(`--- engine\n${this.log}`);
     for (const socket of [this.socket, ...this.others]) {

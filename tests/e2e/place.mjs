@@ -51,6 +51,16 @@ export class Place {
     });
   }
 
+  /** The docker command's output; the engine is at the address. */
+  dockerAt(address, ...parameters) {
+    return execFileSync("docker", ["-H", address, ...parameters], { env: this.env, encoding: "utf8", timeout: STEP_MS }).trim();
+  }
+
+  /** What `cubby status` tells of the machine. */
+  status() {
+    return JSON.parse(execFileSync(programs.cubby, ["status", "--json"], { env: this.env, encoding: "utf8", timeout: STEP_MS }));
+  }
+
   /** Ends what was started, the machine included. `failed` prints the machine's own logs. */
   async end(failed) {
     for (const child of this.children.reverse()) {

@@ -298,4 +298,43 @@ step("every action of the list and of every tab is reached by the keyboard", asy
   }
 });
 
+step("what was done is told as lines for a shell", async () => {
+  await go("apps");
+  await page.click("[data-container=web] [aria-haspopup=menu]");
+  await page.click("[role=menuitem]:has-text('Pause')");
+  await sees("[data-container=web][data-state=paused]");
+  await page.click("[data-container=web] [data-action=unpause]");
+  await sees("[data-container=web][data-state=running]");
+  await page.click("[data-action=activity]");
+  await reads("[data-section=commands]", "docker unpause web");
+  assert.match(await text("[data-section=commands]"), /docker unpause web.*docker pause web/s, "the newest first");
+  await walk.accessible("activity", "dialog[open]");
+  await shot("commands");
+  await page.keyboard.press("Escape");
+  await gone("dialog[open]");
+});
+
+step("nothing sticks out of a small window, written to the right or to the left", async () => {
+  const before = page.viewportSize();
+  for (const direction of ["ltr", "rtl"]) {
+    await page.evaluate((value) => { document.documentElement.dir = value; }, direction);
+    for (const width of [1280, 800]) {
+      await page.setViewportSize({ width, height: 800 });
+      for (const name of ["home", "apps", "images", "data", "doors", "networks", "library", "machine", "settings"]) {
+        await go(name);
+        await sees("main h1");
+        await walk.fits(`${name}, ${direction}, ${width}`);
+      }
+      await go("apps");
+      await page.click("[data-container=web] [aria-haspopup=menu]");
+      await sees("[role=menu]");
+      await walk.fits(`menu, ${direction}, ${width}`);
+      await page.keyboard.press("Escape");
+    }
+  }
+  await shot("rtl-small");
+  await page.evaluate(() => document.documentElement.removeAttribute("dir"));
+  await page.setViewportSize(before);
+});
+
 test("no script failed meanwhile", () => assert.deepEqual(walk.pageErrors, []));

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { firstRun } from "../first-run.mjs";
-import { Place, artifacts, programs, require, root, still, until } from "../place.mjs";
+import { BOOT_MS, Place, artifacts, programs, require, root, still, until } from "../place.mjs";
 import { openBrowser } from "./walk.mjs";
 
 let place;
@@ -130,6 +130,58 @@ test("a page that comes back finds everything as it was left", async () => {
   await page.click("nav [href='#/apps']");
   await page.reload();
   await until("the list", () => page.isVisible("[data-container=hello][data-state=running]"));
+});
+
+test("everything is copied, thrown away, and put back as it was", async () => {
+  const address = place.status().docker_host;
+  const docker = (...parameters) => place.dockerAt(address, ...parameters);
+  const all = () => ["ps", "images", "volume ls"].map((list) => docker(...list.split(" "), "-q", ...(list === "volume ls" ? [] : ["-a", "--no-trunc"])).split("\n").sort().join());
+  const image = docker("inspect", "-f", "{{.Config.Image}}", "hello");
+  // The demo's shell writes no files.
+  const word = path.join(place.home, "word");
+  writeFileSync(word, "this stays");
+  docker("create", "--name", "keeper", "-v", "kept:/kept", image);
+  docker("cp", "-q", word, "keeper:/kept/word");
+  const before = all();
+  const running = () => page.waitForSelector(".machine.running", { timeout: BOOT_MS });
+  const done = async (kind) => {
+    // In the corner it stays for seconds only.
+    await page.click("[data-action=activity]");
+    await page.waitForSelector(`dialog [data-job=${kind}]:not([data-state=running])`, { timeout: BOOT_MS });
+    assert.equal(await page.getAttribute(`dialog [data-job=${kind}]`, "data-state"), "done");
+    await page.keyboard.press("Escape");
+    await page.waitForSelector("dialog[open]", { state: "detached" });
+    await running();
+  };
+  await page.click("nav [href='#/machine']");
+  await page.click("[data-action=export]");
+  await done("export");
+  const [copy, ...more] = readdirSync(path.join(place.home, "Downloads"));
+  assert.deepEqual(more, [], "one file");
+  assert.deepEqual(all(), before, "a copy changes nothing");
+
+  await page.click("[data-action=reset]");
+  await page.waitForSelector("[data-action=confirm-reset]:disabled");
+  await page.check("[data-field=sure]");
+  await page.click("[data-action=confirm-reset]");
+  await page.waitForSelector("dialog[open]", { state: "detached", timeout: BOOT_MS });
+  await running();
+  assert.deepEqual(all(), ["", "", ""], "nothing is left");
+  await page.click("nav [href='#/apps']");
+  await page.waitForSelector("[data-container]", { state: "detached" });
+
+  // As from the desktop's dialog, which gives a path: a browser would send the file, with all the gaps in it.
+  await page.evaluate((file) => new Promise((resolve, reject) => {
+    const socket = new WebSocket(new URL("socket", document.baseURI));
+    socket.onopen = () => socket.send(JSON.stringify({ type: "call", id: 1, command: { type: "upkeep", command: { type: "import", from: { type: "path", path: file } } } }));
+    socket.onmessage = ({ data }) => (JSON.parse(data).type === "reply" ? resolve() : reject(new Error(data)));
+    socket.onerror = reject;
+  }), path.join(place.home, "Downloads", copy));
+  await done("import");
+  assert.deepEqual(all(), before, "every container, image and volume is the one it was");
+  docker("cp", "-q", "keeper:/kept/word", `${word}-again`);
+  assert.equal(readFileSync(`${word}-again`, "utf8"), "this stays");
+  await page.waitForSelector("[data-container=hello]");
 });
 
 test("no script failed meanwhile", () => assert.deepEqual(pageErrors, []));

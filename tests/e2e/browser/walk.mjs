@@ -78,6 +78,21 @@ export class Walk {
     assert.deepEqual(violations.flatMap(({ id, nodes }) => nodes.map((node) => `${where}: ${id}: ${node.html} ${node.any.map((one) => one.message).join("; ")}`)), []);
   }
 
+  /** Nothing sticks out of the window sideways, but for what can be scrolled to. */
+  async fits(where) {
+    await still(this.page);
+    const out = await this.page.evaluate(() => {
+      const scrolls = (element) => element && (/auto|scroll|hidden|clip/.test(getComputedStyle(element).overflowX) && element !== document.body || scrolls(element.parentElement));
+      const beyond = (element) => {
+        const { left, right, width } = element.getBoundingClientRect();
+        return width > 1 && (left < -1 || right > innerWidth + 1);
+      };
+      const meant = [...document.body.querySelectorAll("main *, nav *, dialog *, [popover]")].filter((element) => element.checkVisibility() && beyond(element));
+      return meant.filter((element) => element.matches("[popover] *, [popover]") || !scrolls(element.parentElement)).map((element) => element.outerHTML.slice(0, 160));
+    });
+    assert.deepEqual(out, [], `${where}: out of the window`);
+  }
+
   /** Everything on the page that can be clicked is reached by the Tab key, or by arrows within a group that is. */
   async reachable(where) {
     await still(this.page);
