@@ -25,7 +25,7 @@ use rustix::{
 };
 
 use crate::{
-    containers::sources::make_directories,
+    containers::{propagation::unescape, sources::make_directories},
     error::{Error, Result},
 };
 
@@ -121,13 +121,21 @@ fn relative(path: &str) -> &str {
     }
 }
 
-/// The folders, as the host tells them; none where nothing is shared.
+/// The folders, as the host tells them; none where nothing is shared. Where the hypervisor serves them, pid 1 has mounted each.
 fn shared_folders() -> Vec<String> {
     let mut list = Vec::with_capacity(MAX_LIST_BYTES);
     match rustix::fs::getxattr(ROOT, SHARES_ATTRIBUTE, rustix::buffer::spare_capacity(&mut list)) {
         Ok(_) => String::from_utf8_lossy(&list).lines().map(str::to_owned).collect(),
-        Err(_) => Vec::new(),
+        Err(_) => mounted(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()),
     }
+}
+
+/// What is mounted below [`ROOT`]. Source: proc_pid_mountinfo(5), field 5.
+fn mounted(mountinfo: &str) -> Vec<String> {
+    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+    points
+        .filter_map(|point| point.strip_prefix(ROOT).filter(|path| path.starts_with('/')).map(str::to_owned))
+        .collect()
 }
 
 fn is_within(path: &str, folder: &str) -> bool {
@@ -155,6 +163,15 @@ mod tests {
         assert!(matches!(find("/proc/self"), Ok(Some(Source::Guest(_)))));
         assert!(matches!(find("/proc/no-such"), Ok(None)));
         assert!(find("/processes").is_err() && find("/").is_err());
+    }
+
+    #[test]
+    fn folders_of_other_servers_are_what_is_mounted() {
+        let mountinfo = "22 1 0:2 / / rw - rootfs rootfs rw\n\
+            31 22 0:30 / /run/host/Users/jo\\040x rw,nosuid,nodev shared:2 - virtiofs share0 rw\n\
+            32 22 0:31 / /run/host/c/src rw,nosuid,nodev - 9p share1 rw\n\
+            33 22 0:32 / /run/hosts rw - tmpfs tmpfs rw\n34 22 0:33 / /run/host rw - tmpfs tmpfs rw\n";
+        assert_eq!(mounted(mountinfo), ["/Users/jo x", "/c/src"]);
     }
 
     #[test]

@@ -5,6 +5,9 @@
 //!  guest: Hello{agent}     host: Repeat{changes}  guest: Repeated   host: Repeat{…} …   one batch at a time
 //!                          host: Lost             guest: Repeated   changes were missed: caches are dropped
 //! ```
+//!
+//! Where another's server has the folders (macOS, Windows) what is repeated really happens, so only what changes nothing is asked for:
+//! [`Change::Modified`], [`Change::Attributes`], [`Change::Written`].
 
 use serde::{Deserialize, Serialize};
 

@@ -18,6 +18,7 @@ pub mod control;
 pub mod files;
 pub mod forward;
 pub mod frame;
+pub mod paths;
 pub mod ports;
 pub mod publish;
 

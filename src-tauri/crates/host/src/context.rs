@@ -41,7 +41,7 @@ impl Config {
         let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let dir = match named("DOCKER_CONFIG") {
             Some(dir) => dir,
-            None => named("HOME").ok_or(ContextError::NoHome)?.join(".docker"),
+            None => crate::dirs::home().ok_or(ContextError::NoHome)?.join(".docker"),
         };
         Ok(Self { dir })
     }

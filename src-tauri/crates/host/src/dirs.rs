@@ -57,13 +57,19 @@ impl Env {
     pub fn of_process() -> Self {
         let path = |name| std::env::var_os(name).filter(|v: &OsString| !v.is_empty()).map(PathBuf::from);
         Self {
-            home: path(if cfg!(windows) { "USERPROFILE" } else { "HOME" }),
+            home: home(),
             cubby_home: path("CUBBY_HOME"),
             xdg_data_home: path(if cfg!(windows) { "LOCALAPPDATA" } else { "XDG_DATA_HOME" }),
             xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
             uid: local::user_id(),
         }
     }
+}
+
+/// The user's home directory, as this system's environment names it.
+pub fn home() -> Option<PathBuf> {
+    let named = std::env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+    named.filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// The directories of one profile.

@@ -9,6 +9,7 @@ use super::{
     model::{Config, CreateRequest, Created, Endpoint, Healthcheck, HostConfig, Record, Sequence, State},
     names, random_id,
     spec::defaults,
+    windows,
 };
 use crate::{
     error::{Error, Result},
@@ -49,6 +50,9 @@ impl Containers {
         let Some(mut config) = config else {
             return Err(Error::invalid("config cannot be empty in order to create a container"));
         };
+        if self.parts.config.in_guest {
+            windows::translate(&mut host);
+        }
         let mut warnings = self.check(&mut config, &mut host)?;
         let image = if config.image.is_empty() { None } else { Some(self.parts.images.find(&config.image)?) };
         if let Some(image) = &image {

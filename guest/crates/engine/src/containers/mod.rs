@@ -42,7 +42,7 @@ mod outside;
 mod pause;
 mod port_check;
 mod ports;
-mod propagation;
+pub(crate) mod propagation;
 mod prune;
 mod remove;
 mod rename;
@@ -63,6 +63,7 @@ mod update;
 pub(crate) mod users;
 mod validate;
 mod wait;
+mod windows;
 
 use std::{
     collections::HashMap,

@@ -94,7 +94,8 @@ fn mount_of(table: &str, path: &Path) -> (String, u8) {
     best
 }
 
-fn unescape(text: &str) -> String {
+/// A path as mountinfo writes it.
+pub(crate) fn unescape(text: &str) -> String {
     text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
 

@@ -12,8 +12,7 @@ use crate::failure::Failure;
 use crate::say;
 
 pub async fn run(dirs: &Dirs, output: Option<PathBuf>) -> Result<(), Failure> {
-    let home = std::env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
-    let mut bundle = Bundle::new(Redactor::new(home.as_deref()));
+    let mut bundle = Bundle::new(Redactor::new(cubby_host::dirs::home().as_deref()));
     bundle.text("versions.txt", &versions());
     // A daemon that answers nonsense is a reason to want a bundle, not to get none.
     let status = status::json(dirs).await.unwrap_or_else(|failure| format!("no status: {failure}\n"));

@@ -18,7 +18,7 @@ pub(super) fn directory(dirs: &Dirs) -> PathBuf {
     path("XDG_DOWNLOAD_DIR")
         .filter(|path| path.is_absolute())
         .or_else(|| path("CUBBY_HOME").map(|home| home.join("Downloads")))
-        .or_else(|| path("HOME").map(|home| home.join("Downloads")))
+        .or_else(|| crate::dirs::home().map(|home| home.join("Downloads")))
         .unwrap_or_else(|| dirs.state.join("downloads"))
 }
 

@@ -30,7 +30,7 @@ struct Settings {
 /// The folders for the next machine. What cannot be shared is told in the log and left out. Blocking.
 pub fn folders(dirs: &Dirs) -> Folders {
     let variable = std::env::var_os(VARIABLE).map(|value| std::env::split_paths(&value).collect());
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let home = crate::dirs::home().filter(|home| home.is_absolute());
     let wanted = variable.or_else(|| read(dirs)).unwrap_or_else(|| home.into_iter().collect::<Vec<_>>());
     let (folders, errors) = Folders::new(wanted.into_iter().filter(|path| !path.as_os_str().is_empty()));
     for err in errors {
