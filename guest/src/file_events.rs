@@ -2,9 +2,14 @@
 //!
 //! It works through the mount like anybody else. The host knows its thread by its number and answers what it does as if
 //! it were done, without doing it; see `wire::files`. What a change cannot be repeated for, because the world has moved
-//! on, is left out: a later change tells about that.
+//! on, is left out: a later change tells about that. Where another's server has the folders it does what it is told; the host then
+//! asks only for what changes nothing, and only what somebody watches is done.
 
-use std::{fs, io, path::Path, thread};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use cubby_engine::host_files::ROOT;
 use cubby_wire::{
@@ -14,6 +19,8 @@ use cubby_wire::{
 };
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags, Timespec, Timestamps, UTIME_OMIT};
 use vsock::{VMADDR_CID_ANY, VsockListener, VsockStream};
+
+use crate::watched::Watched;
 
 /// Serves one host connection after the other, on a thread of its own.
 pub fn serve() -> io::Result<()> {
@@ -32,10 +39,15 @@ pub fn serve() -> io::Result<()> {
 fn converse(stream: &mut VsockStream) -> io::Result<()> {
     let agent = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
     say(stream, &ToHost::Hello { protocol: PROTOCOL_VERSION, agent })?;
+    // Folders that the hypervisor serves are mounted one by one.
+    let mut watched = Watched::below(ROOT);
     while let Some(frame) = frame::read_blocking::<ToGuest>(stream).map_err(io::Error::other)? {
         match frame {
             ToGuest::Repeat { changes } => {
                 for change in &changes {
+                    if watched.as_mut().is_some_and(|watched| !is_heard(watched, change)) {
+                        continue;
+                    }
                     if let Err(error) = repeat(Path::new(ROOT), change) {
                         tracing::debug!(?change, err = %error, "not repeated");
                     }
@@ -46,6 +58,21 @@ fn converse(stream: &mut VsockStream) -> io::Result<()> {
         say(stream, &ToHost::Repeated)?;
     }
     Ok(())
+}
+
+fn is_heard(watched: &mut Watched, change: &Change) -> bool {
+    match change {
+        Change::Created { path, .. }
+        | Change::Modified { path }
+        | Change::Attributes { path }
+        | Change::Written { path }
+        | Change::Removed { path, .. }
+        | Change::Moved { to: path, .. } => watched.hears(&at(Path::new(ROOT), path)),
+    }
+}
+
+fn at(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
 }
 
 fn say(stream: &mut VsockStream, frame: &ToHost) -> io::Result<()> {
@@ -61,7 +88,7 @@ fn drop_caches() {
 
 /// The operation whose event is the one that happened.
 fn repeat(root: &Path, change: &Change) -> io::Result<()> {
-    let at = |path: &str| root.join(path.trim_start_matches('/'));
+    let at = |path: &str| at(root, path);
     match change {
         Change::Created { path, what } => create(&at(path), *what),
         Change::Modified { path } => {
@@ -138,6 +165,51 @@ mod tests {
         run(Change::Removed { path: path("d"), directory: true }).unwrap();
         assert!(run(Change::Written { path: path("l") }).is_ok(), "a link is not written");
         assert!(run(Change::Removed { path: path("none"), directory: false }).is_err());
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    /// What the host has repeated where another's server serves the folders (macOS, Windows): watchers hear it, and the file
+    /// stays as it is.
+    #[test]
+    fn what_changes_nothing_is_heard_all_the_same() {
+        use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+
+        let root = std::env::temp_dir().join(format!("cubby-agent-still-{}", std::process::id()));
+        fs::create_dir_all(root.join("d")).unwrap();
+        fs::write(root.join("d/f"), "content").unwrap();
+        let looks = || {
+            let of = |name| fs::metadata(root.join(name)).map(|meta| (meta.modified().unwrap(), meta.permissions()));
+            (of("d").unwrap(), of("d/f").unwrap(), fs::read(root.join("d/f")).unwrap())
+        };
+        let before = looks();
+        let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+        let all = WatchFlags::MODIFY | WatchFlags::ATTRIB | WatchFlags::CLOSE_WRITE | WatchFlags::CREATE;
+        inotify::add_watch(&watch, root.join("d"), all | WatchFlags::DELETE | WatchFlags::MOVE).unwrap();
+        for change in [
+            Change::Modified { path: "/d/f".into() },
+            Change::Written { path: "/d/f".into() },
+            Change::Attributes { path: "/d/f".into() },
+            Change::Modified { path: "/d".into() },
+        ] {
+            repeat(&root, &change).unwrap();
+        }
+        assert!(looks() == before);
+        let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+        let mut reader = Reader::new(&watch, &mut buffer);
+        let mut heard = Vec::new();
+        while let Ok(event) = reader.next() {
+            heard.push((event.file_name().map(|name| name.to_owned()), event.events()));
+        }
+        let file = Some(c"f".to_owned());
+        assert_eq!(
+            heard,
+            [
+                (file.clone(), ReadFlags::MODIFY),
+                (file.clone(), ReadFlags::CLOSE_WRITE),
+                (file, ReadFlags::ATTRIB),
+                (None, ReadFlags::MODIFY | ReadFlags::ISDIR),
+            ]
+        );
         fs::remove_dir_all(&root).unwrap();
     }
 }

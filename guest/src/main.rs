@@ -12,6 +12,7 @@ mod init;
 mod listen;
 mod publish;
 mod registries;
+mod watched;
 
 use std::process::ExitCode;
 

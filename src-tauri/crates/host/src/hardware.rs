@@ -237,7 +237,6 @@ impl Machine for Real {
         Ok(Box::new(RealListener(listener)))
     }
 
-    #[cfg(target_os = "linux")]
     fn shares(&self) -> Option<cubby_machine::share_device::Shares> {
         self.machine.shares()
     }

@@ -202,7 +202,6 @@ pub trait Machine: Send {
     fn listen(&self, port: u32) -> Result<Listener, MachineError>;
 
     /// The shared folders, to carry their events to the guest; `None` when nothing is shared.
-    #[cfg(target_os = "linux")]
     fn shares(&self) -> Option<cubby_share_device::Shares> {
         None
     }

@@ -57,7 +57,6 @@ pub use image::{GuestImage, ImageError};
 pub use spec::{DataDisk, MachineSpec};
 pub use stream::{DialError, Dialer, Listener, Stream};
 
-#[cfg(target_os = "linux")]
 pub use cubby_share_device as share_device;
 #[cfg(windows)]
 pub use hcs::Hcs;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
+use crate::paths;
+
 /// Why a folder cannot be shared.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -36,14 +38,7 @@ impl Folders {
                 Err(err) => errors.push(err),
             }
         }
-        found.sort();
-        let mut folders: Vec<PathBuf> = Vec::new();
-        for path in found {
-            if !folders.iter().any(|above| path.starts_with(above)) {
-                folders.push(path);
-            }
-        }
-        (Folders(folders), errors)
+        (Folders(outermost(found)), errors)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Path> {
@@ -53,6 +48,39 @@ impl Folders {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// What of the folders the guest's paths lead to: real paths, none below another, sorted. Blocking.
+    pub fn used(&self, in_guest: &[String]) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = Vec::new();
+        for folder in self.iter() {
+            let Some(place) = paths::in_guest(folder) else { continue };
+            let place = Path::new(&place);
+            for wanted in in_guest.iter().map(Path::new) {
+                if place.starts_with(wanted) {
+                    found.push(folder.to_owned());
+                } else if let Ok(rest) = wanted.strip_prefix(place)
+                    // Through a link it may lead anywhere; events name real paths.
+                    && let Ok(real) = folder.join(rest).canonicalize()
+                    && real.starts_with(folder)
+                {
+                    found.push(real);
+                }
+            }
+        }
+        outermost(found)
+    }
+}
+
+/// None below another, sorted.
+fn outermost(mut paths: Vec<PathBuf>) -> Vec<PathBuf> {
+    paths.sort();
+    let mut found: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        if !found.iter().any(|above| path.starts_with(above)) {
+            found.push(path);
+        }
+    }
+    found
 }
 
 fn check(path: &Path) -> Result<PathBuf, FolderError> {
@@ -140,6 +168,27 @@ mod tests {
             ),
             "{errors:?}"
         );
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_containers_use_is_found_in_the_folders_and_nowhere_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("home/src/app")).unwrap();
+        std::fs::create_dir_all(root.join("secret")).unwrap();
+        std::os::unix::fs::symlink(root.join("home/src"), root.join("home/link")).unwrap();
+        std::os::unix::fs::symlink(root.join("secret"), root.join("home/out")).unwrap();
+        let (folders, _) = Folders::new([root.join("home")]);
+        let used = |names: &[&str]| {
+            let wanted: Vec<String> = names.iter().map(|name| root.join(name).to_string_lossy().into_owned()).collect();
+            folders.used(&wanted)
+        };
+        assert_eq!(used(&["home/src/app", "home/src"]), [root.join("home/src")]);
+        assert_eq!(used(&["home/link"]), [root.join("home/src")], "the real place");
+        assert_eq!(used(&["home/out", "home/../secret", "secret", "home/none", "homely"]), [] as [PathBuf; 0]);
+        assert_eq!(used(&[""]), [root.join("home")], "all that is below");
+        assert_eq!(folders.used(&["/".into()]), [root.join("home")]);
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //! |---|---|
 //! | [`folders`] | which folders, and the tree that leads to them |
 //! | [`paths`] | where a folder lies in the guest |
+//! | [`happened`] | a change, as the guest's agent repeats it |
+//! | [`told`] | changes in folders that another's server serves (macOS, Windows) |
 //! | `abi`, `chain`, `iov` | FUSE's structures; requests and files over guest memory |
 //! | `server` | requests to operations |
 //! | `fs` | operations, confined; ownership; replay |
@@ -18,7 +20,9 @@
 //! Not here: DAX, locks (the guest's kernel keeps them), POSIX ACLs. docs/adr in this part has the reasons.
 
 pub mod folders;
+pub mod happened;
 pub mod paths;
+pub mod told;
 
 #[cfg(target_os = "linux")]
 mod abi;
@@ -43,6 +47,11 @@ mod watch;
 pub use device::{Device, Shares};
 pub use folders::{FolderError, Folders};
 #[cfg(target_os = "linux")]
-pub use fs::{Created, Happened, Step};
+pub use fs::Step;
+pub use happened::{Created, Happened};
 #[cfg(target_os = "linux")]
 pub use watch::Seen;
+
+/// What whoever carries events to the guest needs of a machine: where the device is not ours, the folders.
+#[cfg(not(target_os = "linux"))]
+pub type Shares = Folders;

@@ -126,7 +126,13 @@ pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
-async fn ask(stream: Box<dyn Wire>, method: &str, path: &str, body: String) -> Result<(u16, String), AppError> {
+/// One request over a stream to any engine: status and body.
+pub(crate) async fn ask(
+    stream: Box<dyn Wire>,
+    method: &str,
+    path: &str,
+    body: String,
+) -> Result<(u16, String), AppError> {
     let failed = |err: &dyn std::fmt::Display| AppError::failed("The engine did not answer", err.to_string());
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|err| failed(&err))?;

@@ -8,27 +8,22 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use cubby_machine::share_device::{Created, Happened, Seen, Shares, Step};
-use cubby_wire::files::{Change, Kind, MAX_CHANGES, ToGuest, ToHost};
-use cubby_wire::{PROTOCOL_VERSION, frame, ports};
+use cubby_machine::share_device::{Seen, Shares, Step};
+use cubby_wire::files::{Change, MAX_CHANGES, ToGuest};
 use tokio::sync::mpsc;
 
-use crate::link::{BoxStream, Link};
+use super::agent::{Agent, PAUSE, change};
+use crate::link::Link;
 
 /// Events that may wait; more are lost together, and the guest drops what it believes.
 const QUEUE: usize = 8192;
-/// Between attempts to reach an agent that is not there (yet).
-const PAUSE: Duration = Duration::from_millis(250);
-/// How long the agent may take for a batch.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Serves one agent after the other, until dropped.
 pub async fn carry(shares: Shares, link: Link) {
     loop {
-        if let Ok(stream) = link.dial(ports::FILES).await {
-            let served = serve(&shares, stream).await;
+        if let Ok(agent) = Agent::dial(&link).await {
+            let served = serve(&shares, agent).await;
             shares.set_agent(None);
             if let Err(err) = served {
                 tracing::debug!(%err, "file events are interrupted");
@@ -38,11 +33,7 @@ pub async fn carry(shares: Shares, link: Link) {
     }
 }
 
-async fn serve(shares: &Shares, mut stream: BoxStream) -> io::Result<()> {
-    let agent = match listen(&mut stream).await? {
-        ToHost::Hello { protocol, agent } if protocol == PROTOCOL_VERSION => agent,
-        _ => return Err(io::ErrorKind::InvalidData.into()),
-    };
+async fn serve(shares: &Shares, mut agent: Agent) -> io::Result<()> {
     let (sender, mut seen) = mpsc::channel(QUEUE);
     let lost = Arc::new(AtomicBool::new(false));
     let overflow = lost.clone();
@@ -54,18 +45,18 @@ async fn serve(shares: &Shares, mut stream: BoxStream) -> io::Result<()> {
     }))?;
     let Some(_reader) = reader else { return std::future::pending().await };
     // Why now: until here nobody would have told the guest, so it was to believe nothing for long.
-    shares.set_agent(Some(agent));
+    shares.set_agent(Some(agent.number));
     // What the last agent was not told.
-    tell(&mut stream, ToGuest::Lost).await?;
-    tracing::info!(agent, "file events reach the guest");
+    agent.tell(ToGuest::Lost).await?;
+    tracing::info!(agent = agent.number, "file events reach the guest");
     let mut events = Vec::new();
     loop {
         tokio::select! {
             count = seen.recv_many(&mut events, MAX_CHANGES) => if count == 0 { return Ok(()) },
-            gone = listen(&mut stream) => return gone.map(drop),
+            gone = agent.gone() => return gone,
         }
         if lost.swap(false, Ordering::Relaxed) {
-            tell(&mut stream, ToGuest::Lost).await?;
+            agent.tell(ToGuest::Lost).await?;
         }
         let (of, waiting) = (shares.clone(), std::mem::take(&mut events));
         let steps =
@@ -73,36 +64,20 @@ async fn serve(shares: &Shares, mut stream: BoxStream) -> io::Result<()> {
                 .await
                 .map_err(io::Error::other)?;
         for batch in batches(steps) {
-            repeat(shares, &mut stream, &batch).await?;
+            repeat(shares, &mut agent, &batch).await?;
         }
     }
 }
 
-async fn repeat(shares: &Shares, stream: &mut BoxStream, batch: &[Step]) -> io::Result<()> {
+async fn repeat(shares: &Shares, agent: &mut Agent, batch: &[Step]) -> io::Result<()> {
     let changes: Vec<Change> = batch.iter().filter_map(|step| change(&step.happened)).collect();
     if changes.is_empty() {
         return Ok(());
     }
     shares.script(batch);
-    let told = tell(stream, ToGuest::Repeat { changes }).await;
+    let told = agent.tell(ToGuest::Repeat { changes }).await;
     shares.script(&[]);
     told
-}
-
-async fn tell(stream: &mut BoxStream, frame: ToGuest) -> io::Result<()> {
-    let told = async {
-        frame::write(&mut *stream, &frame).await.map_err(io::Error::other)?;
-        match listen(stream).await? {
-            ToHost::Repeated => Ok(()),
-            ToHost::Hello { .. } => Err(io::ErrorKind::InvalidData.into()),
-        }
-    };
-    tokio::time::timeout(PATIENCE, told).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-}
-
-async fn listen(stream: &mut BoxStream) -> io::Result<ToHost> {
-    let said = frame::read(stream).await.map_err(io::Error::other)?;
-    said.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// Cut so that no batch has two steps that touch the same name.
@@ -117,24 +92,4 @@ fn batches(steps: Vec<Step>) -> Vec<Vec<Step>> {
         }
     }
     batches
-}
-
-/// `None`: a path that is not text, which the protocol has no place for.
-fn change(happened: &Happened) -> Option<Change> {
-    let text = |path: &std::path::Path| path.to_str().map(str::to_owned);
-    Some(match happened {
-        Happened::Created { path, what } => {
-            let what = match what {
-                Created::File => Kind::File,
-                Created::Directory => Kind::Directory,
-                Created::Symlink => Kind::Symlink,
-            };
-            Change::Created { path: text(path)?, what }
-        }
-        Happened::Modified { path } => Change::Modified { path: text(path)? },
-        Happened::Attributes { path } => Change::Attributes { path: text(path)? },
-        Happened::Written { path } => Change::Written { path: text(path)? },
-        Happened::Removed { path, directory } => Change::Removed { path: text(path)?, directory: *directory },
-        Happened::Moved { from, to } => Change::Moved { from: text(from)?, to: text(to)? },
-    })
 }

@@ -4,8 +4,13 @@
 //! it that is the home directory. `CUBBY_SHARES`, paths separated by colons, comes before both. The machine's next start
 //! takes a change up.
 
+mod agent;
+#[cfg(any(test, not(target_os = "linux")))]
+mod edits;
 #[cfg(target_os = "linux")]
 mod events;
+#[cfg(any(test, not(target_os = "linux")))]
+mod uses;
 
 use std::path::PathBuf;
 
@@ -14,6 +19,8 @@ use serde::Deserialize;
 
 use crate::dirs::Dirs;
 
+#[cfg(not(target_os = "linux"))]
+pub use edits::carry;
 #[cfg(target_os = "linux")]
 pub use events::carry;
 

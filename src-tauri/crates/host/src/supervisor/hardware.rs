@@ -40,7 +40,6 @@ pub trait Machine: Send {
     fn link(&self) -> Link;
     fn listen(&self, port: u32) -> Result<Box<dyn Listen>, Problem>;
     /// The shared folders, whose events the guest wants; `None` when nothing is shared.
-    #[cfg(target_os = "linux")]
     fn shares(&self) -> Option<cubby_machine::share_device::Shares> {
         None
     }

@@ -86,7 +86,6 @@ impl Task {
         let activity = Activity::new();
         let forwarder = Forwarder::new(activity.watch(link.clone()), self.config.forwarder);
         helpers.spawn(publish(machine.listen(ports::PUBLISH)?, forwarder));
-        #[cfg(target_os = "linux")]
         if let Some(shares) = machine.shares() {
             helpers.spawn(crate::shares::carry(shares, link.clone()));
         }

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use cubby_share_device::Folders;
 use tokio::sync::watch;
 
 use super::carrier::Carrier;
@@ -24,6 +25,9 @@ pub struct NativeMachine {
     maker: Box<dyn Maker>,
     disk: LockedDisk,
     carrier: Carrier,
+    /// Whose changes the guest is to hear of.
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "the device of this system's machines has them"))]
+    shares: Folders,
     condition: watch::Sender<Condition>,
     power: Power,
 }
@@ -42,9 +46,9 @@ struct Running {
 }
 
 impl NativeMachine {
-    pub fn new(name: String, maker: Box<dyn Maker>, disk: LockedDisk) -> NativeMachine {
+    pub fn new(name: String, maker: Box<dyn Maker>, disk: LockedDisk, shares: Folders) -> NativeMachine {
         let condition = watch::Sender::new(Condition::Running);
-        NativeMachine { name, maker, disk, carrier: Carrier::default(), condition, power: Power::NeverOn }
+        NativeMachine { name, maker, disk, carrier: Carrier::default(), shares, condition, power: Power::NeverOn }
     }
 
     async fn power_on(&mut self) -> Result<Running, MachineError> {
@@ -182,6 +186,11 @@ impl Machine for NativeMachine {
             Some(Ok(listener)) => Ok(Listener::native(listener)),
             Some(Err(err)) => Err(MachineError::Vsock(Box::new(err))),
         }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn shares(&self) -> Option<cubby_share_device::Shares> {
+        (!self.shares.is_empty()).then(|| self.shares.clone())
     }
 
     fn condition(&self) -> watch::Receiver<Condition> {

@@ -21,7 +21,7 @@ fn case() -> Case {
     let disk = DataDisk { path: dir.path().join("data.raw"), size_bytes: 4096 };
     let disk = LockedDisk::open_or_create(&template, &disk).unwrap();
     let script = Script::default();
-    let machine = NativeMachine::new("t".into(), Box::new(script.clone()), disk);
+    let machine = NativeMachine::new("t".into(), Box::new(script.clone()), disk, crate::Folders::default());
     Case { script, machine, _dir: dir }
 }
 

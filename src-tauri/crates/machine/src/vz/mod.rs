@@ -64,8 +64,8 @@ mod backend {
         fn create(&self, spec: MachineSpec) -> BoxFuture<'_, Result<Box<dyn Machine>, MachineError>> {
             Box::pin(async move {
                 let disk = LockedDisk::of_machine(&spec).await?;
-                let name = spec.name.clone();
-                let machine = NativeMachine::new(name, Box::new(VzMaker { spec }), disk);
+                let (name, shares) = (spec.name.clone(), spec.shares.clone());
+                let machine = NativeMachine::new(name, Box::new(VzMaker { spec }), disk, shares);
                 Ok(Box::new(machine) as Box<dyn Machine>)
             })
         }

@@ -35,7 +35,7 @@ pub use dirs::Listing;
 pub use files::Opened;
 use nodes::{Child, Key, Kind, Nodes, Place};
 pub use nodes::{Node, lock};
-pub use replay::{Created, Happened, Step};
+pub use replay::Step;
 
 pub type Result<T> = std::result::Result<T, Errno>;
 

@@ -16,25 +16,8 @@ use std::time::{Duration, Instant};
 
 use super::nodes::{Node, lock};
 use super::{Caller, Entry, Fs, fd_path, is_dir, key, stat_at};
+use crate::happened::{Created, Happened};
 use crate::watch::{Name, Seen};
-
-/// A change on the host, as the guest is to repeat it. Paths are absolute and the host's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happened {
-    Created { path: PathBuf, what: Created },
-    Modified { path: PathBuf },
-    Attributes { path: PathBuf },
-    Written { path: PathBuf },
-    Removed { path: PathBuf, directory: bool },
-    Moved { from: PathBuf, to: PathBuf },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Created {
-    File,
-    Directory,
-    Symlink,
-}
 
 /// One change and the names that the agent must see as they were.
 #[derive(Clone)]

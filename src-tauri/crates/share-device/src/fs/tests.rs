@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::abi::{SetattrIn, setattr};
+use crate::happened::{Created, Happened};
 use crate::watch::{Name, Seen};
 
 const ROOT: Caller = Caller { uid: 0, gid: 0, pid: 1 };
