@@ -241,6 +241,10 @@ impl Machine for Real {
         self.machine.shares()
     }
 
+    fn balloon(&self) -> Option<std::sync::Arc<dyn cubby_machine::Balloon>> {
+        self.machine.balloon()
+    }
+
     fn figures(&self) -> Figures {
         self.machine.figures()
     }

@@ -11,6 +11,7 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -158,6 +159,15 @@ pub struct Figures {
     pub disk_allocated_bytes: u64,
 }
 
+/// The means of taking memory from a guest, where the hypervisor wants to be told how much. Good for one power cycle.
+pub trait Balloon: Send + Sync {
+    /// What the machine was made with.
+    fn memory_bytes(&self) -> u64;
+
+    /// How much of it the guest shall have; the rest goes to the host as the guest gives it, which nobody waits for.
+    fn set_target(&self, bytes: u64);
+}
+
 /// A way to run machines on this host.
 pub trait Hypervisor: Send + Sync {
     /// `qemu`, `vz`, `hyperv`.
@@ -203,6 +213,11 @@ pub trait Machine: Send {
 
     /// The shared folders, to carry their events to the guest; `None` when nothing is shared.
     fn shares(&self) -> Option<cubby_share_device::Shares> {
+        None
+    }
+
+    /// See [`Balloon`]; `None` while the machine is off, and where memory comes back by itself.
+    fn balloon(&self) -> Option<Arc<dyn Balloon>> {
         None
     }
 

@@ -50,7 +50,7 @@ mod vz;
 pub use cubby_share_device::{FolderError, Folders};
 pub use disk::DiskError;
 pub use hypervisor::{
-    Accelerator, BoxFuture, Capabilities, Condition, ExitReason, Figures, Hypervisor, Machine, MachineError,
+    Accelerator, Balloon, BoxFuture, Capabilities, Condition, ExitReason, Figures, Hypervisor, Machine, MachineError,
     ProbeError, StopMode,
 };
 pub use image::{GuestImage, ImageError};

@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,12 +22,17 @@ pub(super) struct Activity {
     last_ms: AtomicU64,
     sleeping: watch::Sender<bool>,
     wake: Notify,
+    /// Somebody waits for the next use.
+    awaited: AtomicBool,
+    used: Notify,
 }
 
 impl Activity {
     pub fn new() -> Arc<Self> {
         let sleeping = watch::channel(false).0;
-        Arc::new(Self { since: Instant::now(), last_ms: AtomicU64::new(0), sleeping, wake: Notify::new() })
+        let (wake, used) = (Notify::new(), Notify::new());
+        let (last_ms, awaited) = (AtomicU64::new(0), AtomicBool::new(false));
+        Arc::new(Self { since: Instant::now(), last_ms, sleeping, wake, awaited, used })
     }
 
     pub fn touch(&self) {
@@ -35,6 +40,23 @@ impl Activity {
         self.last_ms.store(now_ms, Ordering::Relaxed);
         if *self.sleeping.borrow() {
             self.wake.notify_one();
+        }
+        // Cheap for every byte: nearly always nobody waits.
+        if self.awaited.load(Ordering::Relaxed) && self.awaited.swap(false, Ordering::Relaxed) {
+            self.used.notify_one();
+        }
+    }
+
+    /// Waits until somebody uses the machine that was quiet till now. For one who waits.
+    pub async fn used(&self) {
+        let before = self.last_ms.load(Ordering::Relaxed);
+        loop {
+            self.awaited.store(true, Ordering::Relaxed);
+            // What was notified may be long ago.
+            if self.last_ms.load(Ordering::Relaxed) != before {
+                return;
+            }
+            self.used.notified().await;
         }
     }
 

@@ -1,6 +1,8 @@
 //! What the supervisor needs of a machine. [`crate::hardware`] gives it the real one, tests a faulty one.
 
-use cubby_machine::{ExitReason, Figures, StopMode};
+use std::sync::Arc;
+
+use cubby_machine::{Balloon, ExitReason, Figures, StopMode};
 
 use crate::link::{BoxFuture, BoxStream, Link};
 use crate::schema::Problem;
@@ -41,6 +43,10 @@ pub trait Machine: Send {
     fn listen(&self, port: u32) -> Result<Box<dyn Listen>, Problem>;
     /// The shared folders, whose events the guest wants; `None` when nothing is shared.
     fn shares(&self) -> Option<cubby_machine::share_device::Shares> {
+        None
+    }
+    /// The means of taking memory from the guest, where it does not come back by itself. For the power cycle that is on.
+    fn balloon(&self) -> Option<Arc<dyn Balloon>> {
         None
     }
     fn figures(&self) -> Figures;

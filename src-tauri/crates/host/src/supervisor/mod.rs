@@ -23,6 +23,7 @@
 //! kill the hypervisor); whatever state is published was true; a machine never outlives its session in here.
 
 mod activity;
+mod balloon;
 mod board;
 mod boot;
 mod clock;

@@ -14,7 +14,7 @@ use tokio::time::sleep_until;
 use super::activity::Activity;
 use super::hardware::{Listen, Machine};
 use super::task::{End, Task};
-use super::{HostFigures, boot, clock, sleep};
+use super::{HostFigures, balloon, boot, clock, sleep};
 use crate::access::Access;
 use crate::control::Control;
 use crate::forwarder::Forwarder;
@@ -91,6 +91,9 @@ impl Task {
         }
         self.within(StageName::Power, machine.start()).await??;
         self.board.reached(StageName::Power);
+        if let Some(balloon) = machine.balloon() {
+            helpers.spawn(balloon::keep(balloon, link.clone(), self.config.ask, activity.clone()));
+        }
         let (quiet_sender, quiet) = mpsc::channel(1);
         if let Some(when) = self.config.sleep {
             helpers.spawn(sleep::tell_quiet(when, link.clone(), self.config.ask, activity.clone(), quiet_sender));

@@ -6,6 +6,7 @@
 //!   └─────────────────┘                 └──▶ a hypervisor that tells no ending within `KILL_PATIENCE` is dropped
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cubby_share_device::Folders;
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 use super::carrier::Carrier;
 use super::{Ending, Maker, Vm};
 use crate::disk::LockedDisk;
-use crate::hypervisor::{BoxFuture, Condition, ExitReason, Figures, Machine, MachineError, StopMode};
+use crate::hypervisor::{Balloon, BoxFuture, Condition, ExitReason, Figures, Machine, MachineError, StopMode};
 use crate::stream::{Dialer, Listener};
 
 /// How long the hypervisor may take to end a guest.
@@ -191,6 +192,13 @@ impl Machine for NativeMachine {
     #[cfg(not(target_os = "linux"))]
     fn shares(&self) -> Option<cubby_share_device::Shares> {
         (!self.shares.is_empty()).then(|| self.shares.clone())
+    }
+
+    fn balloon(&self) -> Option<Arc<dyn Balloon>> {
+        match &self.power {
+            Power::On(running) => running.vm.balloon(),
+            _ => None,
+        }
     }
 
     fn condition(&self) -> watch::Receiver<Condition> {

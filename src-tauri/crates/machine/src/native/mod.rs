@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::hypervisor::{BoxFuture, MachineError};
+use crate::hypervisor::{Balloon, BoxFuture, MachineError};
 
 pub use machine::NativeMachine;
 
@@ -48,6 +48,10 @@ pub trait Vm: Send {
     fn ending(&self) -> watch::Receiver<Option<Ending>>;
     /// Its streams, usable once it was started.
     fn sockets(&self) -> Arc<dyn carrier::Sockets>;
+    /// The means of taking memory from the guest, if it takes any.
+    fn balloon(&self) -> Option<Arc<dyn Balloon>> {
+        None
+    }
     /// Resident memory in bytes and processor time, as far as the system tells them.
     fn cost(&self) -> (u64, Duration);
 }

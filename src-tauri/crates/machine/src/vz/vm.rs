@@ -13,14 +13,14 @@ use objc2::rc::Retained;
 use objc2::runtime::ProtocolObject;
 use objc2::{AnyThread, DefinedClass, define_class, msg_send};
 use objc2_foundation::{NSError, NSObject, NSObjectProtocol};
-use objc2_virtualization::{VZVirtualMachine, VZVirtualMachineDelegate};
+use objc2_virtualization::{VZVirtioTraditionalMemoryBalloonDevice, VZVirtualMachine, VZVirtualMachineDelegate};
 use tokio::sync::{oneshot, watch};
 
 use super::configuration::{self, error};
 use super::plan::Plan;
 use super::sockets::VzSockets;
 use crate::console::RotatingLog;
-use crate::hypervisor::{BoxFuture, MachineError};
+use crate::hypervisor::{Balloon, BoxFuture, MachineError};
 use crate::native::carrier::Sockets;
 use crate::native::{Ending, Vm};
 
@@ -44,6 +44,7 @@ pub struct VzVm {
     handle: Handle,
     ending: watch::Receiver<Option<Ending>>,
     ended: watch::Sender<Option<Ending>>,
+    memory_bytes: u64,
     /// The machine holds it weakly.
     _delegate: Confined<Retained<Delegate>>,
 }
@@ -68,7 +69,8 @@ impl VzVm {
             machine
         };
         let handle = Handle { queue, machine: Arc::new(Confined(machine)) };
-        Ok(VzVm { handle, ending: ended.subscribe(), ended, _delegate: Confined(delegate) })
+        let (ending, memory_bytes) = (ended.subscribe(), plan.memory_bytes);
+        Ok(VzVm { handle, ending, ended, memory_bytes, _delegate: Confined(delegate) })
     }
 }
 
@@ -134,9 +136,39 @@ impl Vm for VzVm {
         Arc::new(VzSockets(self.handle.clone()))
     }
 
+    fn balloon(&self) -> Option<Arc<dyn Balloon>> {
+        Some(Arc::new(VzBalloon { handle: self.handle.clone(), memory_bytes: self.memory_bytes }))
+    }
+
     /// The guest runs in a process of the system's whose identity the framework does not tell.
     fn cost(&self) -> (u64, Duration) {
         (0, Duration::ZERO)
+    }
+}
+
+struct VzBalloon {
+    handle: Handle,
+    memory_bytes: u64,
+}
+
+impl Balloon for VzBalloon {
+    fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    /// The framework rounds it and keeps it within what it allows.
+    fn set_target(&self, bytes: u64) {
+        let machine = self.handle.machine.clone();
+        self.handle.queue.exec_async(move || {
+            // SAFETY: on the machine's queue.
+            let devices = unsafe { machine.0.memoryBalloonDevices() };
+            let device =
+                devices.firstObject().map(|device| device.downcast::<VZVirtioTraditionalMemoryBalloonDevice>());
+            if let Some(Ok(device)) = device {
+                // SAFETY: on the machine's queue.
+                unsafe { device.setTargetVirtualMachineMemorySize(bytes) };
+            }
+        });
     }
 }
 
