@@ -216,8 +216,7 @@ fn fill(mut file: &File, template: &Path, disk: &DataDisk) -> Result<(), DiskErr
 }
 
 /// Fills `block` as far as the stream goes.
-#[cfg(not(windows))]
-fn read_block(from: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_block(from: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < block.len() {
         match from.read(&mut block[filled..]) {

@@ -12,6 +12,8 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
+use crate::disk::read_block;
+
 const MIB: u64 = 1 << 20;
 const KIB: usize = 1 << 10;
 const BLOCK_BYTES: u64 = MIB;
@@ -47,7 +49,7 @@ pub fn write(mut file: &File, content: &mut impl Read, size_bytes: u64, ids: [u1
     let mut block = vec![0; BLOCK_BYTES as usize];
     let hole = block.clone();
     for number in 0.. {
-        let filled = fill(content, &mut block)?;
+        let filled = read_block(content, &mut block)?;
         if filled == 0 {
             break;
         }
@@ -81,19 +83,6 @@ pub fn write(mut file: &File, content: &mut impl Read, size_bytes: u64, ids: [u1
 fn put(mut file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
     file.seek(SeekFrom::Start(at))?;
     file.write_all(bytes)
-}
-
-fn fill(from: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < block.len() {
-        match from.read(&mut block[filled..]) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-            Err(err) => return Err(err),
-        }
-    }
-    Ok(filled)
 }
 
 /// Ids are stored with their first three fields little-endian. Source: [MS-DTYP] 2.3.4.2.
