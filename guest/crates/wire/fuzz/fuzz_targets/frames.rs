@@ -2,7 +2,7 @@
 //! again: a message that changes on the way would be understood differently by the two sides.
 #![no_main]
 
-use cubby_wire::{boot, control, forward, frame, publish};
+use cubby_wire::{boot, control, files, forward, frame, publish};
 use libfuzzer_sys::fuzz_target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,13 +18,15 @@ fn messages<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(mut b
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((kind, bytes)) = bytes.split_first() else { return };
-    match kind % 7 {
+    match kind % 9 {
         0 => messages::<boot::BootMessage>(bytes),
         1 => messages::<control::Request>(bytes),
         2 => messages::<control::Reply>(bytes),
         3 => messages::<forward::Dial>(bytes),
         4 => messages::<forward::Dialled>(bytes),
         5 => messages::<publish::Publish>(bytes),
-        _ => messages::<publish::Published>(bytes),
+        6 => messages::<publish::Published>(bytes),
+        7 => messages::<files::ToGuest>(bytes),
+        _ => messages::<files::ToHost>(bytes),
     }
 });
