@@ -14,13 +14,12 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
 };
-use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
-use crate::{engine::Stop, ext4, figures, give_back};
+use crate::{engine::Stop, ext4, figures, from_host, give_back};
 
 /// Starts to serve [`ports::CONTROL`]. A power-off request is passed on through `stop`.
 pub fn serve(engine: Arc<Engine>, stop: mpsc::Sender<Stop>) -> io::Result<()> {
-    let listener = VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, ports::CONTROL))?;
+    let listener = from_host::listen(ports::CONTROL)?;
     tokio::spawn(async move {
         loop {
             match listener.accept().await {

@@ -19,7 +19,8 @@ use tokio::{
     sync::Semaphore,
     task::JoinHandle,
 };
-use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
+
+use crate::from_host;
 
 /// Connections served at once per listener; further ones wait in the kernel's backlog.
 const MAX_CONNECTIONS: usize = 8192;
@@ -106,8 +107,7 @@ impl Address {
                 Ok(Listening { task: tokio::spawn(accept_loop(api, accept)), socket: None })
             }
             Self::Vsock(port) => {
-                let listener = VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, *port))
-                    .with_context(|| format!("listen on {self}"))?;
+                let listener = from_host::listen(*port).with_context(|| format!("listen on {self}"))?;
                 let accept = async move || listener.accept().await.map(|(stream, _)| stream);
                 Ok(Listening { task: tokio::spawn(accept_loop(api, accept)), socket: None })
             }

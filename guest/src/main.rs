@@ -7,6 +7,7 @@ mod engine;
 mod ext4;
 mod figures;
 mod file_events;
+mod from_host;
 mod give_back;
 mod init;
 mod listen;

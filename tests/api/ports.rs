@@ -148,7 +148,7 @@ fn networks_have_ipv6_when_asked() {
 fn no_connection_is_lost_and_nothing_is_kept_of_them() {
     let (short, long) = match Place::of_this_run() {
         Place::Native => (size("CUBBY_PORTS_SHORT", 10_000), size("CUBBY_PORTS_LONG", 200)),
-        Place::Guest => (size("CUBBY_PORTS_SHORT", 400), size("CUBBY_PORTS_LONG", 100)),
+        Place::Guest => (size("CUBBY_PORTS_SHORT", 400), size("CUBBY_PORTS_LONG", 200)),
     };
     // Natively an engine of its own: what is counted shall be of these connections.
     let engine = match Place::of_this_run() {

@@ -13,11 +13,9 @@ use std::{
 use cubby_wire::forward::Dial;
 use tokio::{
     net::{TcpStream, UdpSocket},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
-/// A container is a few microseconds away; what takes longer has gone.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries: a connect on this machine's own bridge costs next to nothing.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
@@ -38,11 +36,14 @@ impl Default for Starting {
 }
 
 /// Connects. `age` tells for how long the container has been there; none: it is gone.
+///
+/// There is no deadline but the kernel's own (`tcp_syn_retries`: 127 s): a service whose backlog is full answers late, and a
+/// container that went is unreachable within seconds. Whoever calls drops this when its client gives up.
 pub async fn tcp(target: &Dial, starting: Starting, age: impl Fn() -> Option<Duration>) -> io::Result<TcpStream> {
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        match timeout(PATIENCE, TcpStream::connect((target.address, target.port))).await? {
+        match TcpStream::connect((target.address, target.port)).await {
             Err(error)
                 if error.kind() == io::ErrorKind::ConnectionRefused
                     && began.elapsed() < starting.wait

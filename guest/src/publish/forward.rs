@@ -21,13 +21,13 @@ use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
-use tokio_vsock::{VMADDR_CID_ANY, VsockAddr, VsockListener};
 
 use super::{
     dial::{self, Starting},
     flow::{DATAGRAM_BYTES, IDLE},
     relay::relay,
 };
+use crate::from_host;
 
 /// Connections at once; further ones wait in the kernel's backlog.
 const CONNECTIONS: usize = 16_384;
@@ -48,7 +48,7 @@ impl Reachable for Networks {
 
 /// Starts to serve [`ports::FORWARD`].
 pub fn serve(reachable: Arc<dyn Reachable>) -> io::Result<()> {
-    let listener = VsockListener::bind(VsockAddr::new(VMADDR_CID_ANY, ports::FORWARD))?;
+    let listener = from_host::listen(ports::FORWARD)?;
     tokio::spawn(async move {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         loop {

@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     Native,
-    dial::Starting,
+    dial::{self, Starting},
     forward::{self, Reachable},
     guest,
 };
@@ -170,6 +170,24 @@ async fn who_comes_before_the_service_listens_is_served_when_it_does() {
     let mut answer = Vec::new();
     timeout(PATIENCE, client.read_to_end(&mut answer)).await.unwrap().unwrap();
     assert_eq!(answer, b"late");
+}
+
+/// The clock is the test's: it jumps whenever nothing else is left to do. Only the kernel's retransmission (1 s) is real.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_slow_to_accept_is_waited_for() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((LOOPBACK, 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _waiting = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+    let target = Dial { protocol: Protocol::Tcp, address: LOOPBACK, port: address.port() };
+    let mut dialling = std::pin::pin!(dial::tcp(&target, GROWN_UP, || Some(Duration::MAX)));
+    timeout(Duration::from_secs(120), &mut dialling).await.expect_err("the backlog is full");
+    for _ in 0..2 {
+        listener.accept().await.unwrap();
+    }
+    let connected = dialling.await.unwrap();
+    assert_eq!(listener.accept().await.unwrap().1, connected.local_addr().unwrap());
 }
 
 #[tokio::test]

@@ -41,8 +41,11 @@ pub struct Limits {
     pub udp_flows: usize,
     /// A UDP client that was silent this long is forgotten.
     pub udp_idle: Duration,
-    /// How long the guest may take to send its request, or to connect to a container.
+    /// How long the guest may take to send its request, or to take one of ours.
     pub patience: Duration,
+    /// How long the guest may take to connect to a container. Longer than its kernel tries (127 s), so that its reason is
+    /// heard: a service whose backlog is full answers late.
+    pub connecting: Duration,
 }
 
 impl Default for Limits {
@@ -54,6 +57,7 @@ impl Default for Limits {
             udp_flows: 1024,
             udp_idle: Duration::from_secs(90),
             patience: Duration::from_secs(10),
+            connecting: Duration::from_secs(150),
         }
     }
 }
@@ -157,20 +161,23 @@ impl Forwarder {
 
     /// A stream whose far end is the container's port.
     async fn connect(&self, target: &Dial) -> Result<BoxStream, String> {
-        let connected = async {
+        let asked = async {
             let mut stream = self.link.dial(ports::FORWARD).await.map_err(|err| err.to_string())?;
             frame::write(&mut stream, target).await.map_err(|err| err.to_string())?;
-            match frame::read::<Dialled>(&mut stream).await {
-                Ok(Some(Dialled::Connected)) => Ok(stream),
-                Ok(Some(Dialled::Failed { reason })) => Err(reason),
-                Ok(None) => Err("the guest hung up".to_owned()),
-                Err(err) => Err(err.to_string()),
-            }
+            Ok(stream)
         };
-        tokio::time::timeout(self.limits.patience, connected)
-            .await
-            .unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        let mut stream = within(self.limits.patience, asked).await?;
+        let answer = async { frame::read::<Dialled>(&mut stream).await.map_err(|err| err.to_string()) };
+        match within(self.limits.connecting, answer).await? {
+            Some(Dialled::Connected) => Ok(stream),
+            Some(Dialled::Failed { reason }) => Err(reason),
+            None => Err("the guest hung up".to_owned()),
+        }
     }
+}
+
+async fn within<T>(patience: Duration, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
 }
 
 /// A guest's text as it may stand in a log: bounded, one line.

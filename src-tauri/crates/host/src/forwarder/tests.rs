@@ -10,6 +10,8 @@ use crate::fake::{Guest, open_descriptors, wait_for};
 
 const ECHO: u16 = 7;
 const REFUSED: u16 = 9;
+/// Echoes like [`ECHO`], a minute later.
+const SLOW: u16 = 10;
 
 fn port(protocol: Protocol, ip: &str, host_port: u16, container_port: u16) -> Port {
     let target = Dial { protocol, address: "172.17.0.2".parse().unwrap(), port: container_port };
@@ -24,6 +26,9 @@ fn guest() -> Arc<Guest> {
         if dial.port == REFUSED {
             let reason = "nothing listens".to_owned();
             return frame::write(&mut stream, &Dialled::Failed { reason }).await.unwrap();
+        }
+        if dial.port == SLOW {
+            tokio::time::sleep(Duration::from_secs(60)).await;
         }
         frame::write(&mut stream, &Dialled::Connected).await.unwrap();
         let (mut read, mut write) = stream.into_split();
@@ -134,6 +139,17 @@ async fn a_refusing_container_resets_the_connection() {
     let mut client = TcpStream::connect(("127.0.0.1", opened(&opening.answer)[0])).await.unwrap();
     let err = client.read(&mut [0; 1]).await.unwrap_err();
     assert_eq!(err.kind(), std::io::ErrorKind::ConnectionReset);
+}
+
+/// The clock is the test's: it jumps whenever nothing else is left to do.
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_slow_to_accept_is_waited_for() {
+    let opening = publish(&forwarder(), vec![port(Protocol::Tcp, "127.0.0.1", 0, SLOW)]).await;
+    let mut client = TcpStream::connect(("127.0.0.1", opened(&opening.answer)[0])).await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    let mut echoed = [0];
+    client.read_exact(&mut echoed).await.unwrap();
+    assert_eq!(echoed, *b"x");
 }
 
 #[tokio::test]
