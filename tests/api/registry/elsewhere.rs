@@ -34,6 +34,9 @@ fn a_mirror_serves_what_it_has_for_a_registry_that_is_not_there() {
     let told = send(&engine, "GET", &format!("/distribution/{asked}/json"), None);
     assert_eq!((told.status, &told.json()["Descriptor"]["digest"]), (200, &digest), "{told:?}");
     docker.run(["rmi", asked]).ok();
+    docker.run(["pull", "--all-tags", "mirrored.invalid:5000/team/mirrored"]).ok();
+    assert_eq!(docker.run(["image", "inspect", "-f", "{{.Id}}", asked]).ok(), id, "the mirror lists the tags, too");
+    docker.run(["rmi", asked]).ok();
     let wrong = send(&engine, "PUT", "/cubby/registries", Some(&json!({ "registry-mirrors": ["no address"] })));
     assert_eq!(wrong.status, 400, "{wrong:?}");
 }

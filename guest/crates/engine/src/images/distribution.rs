@@ -30,16 +30,7 @@ impl Images {
     pub async fn distribution(&self, name: &str, credentials: Credentials) -> Result<Distribution> {
         let reference = Reference::parse(name).map_err(|error| Error::invalid(error.to_string()))?.or_latest();
         let sources = Sources::of(reference, credentials, self.registries().effective());
-        loop {
-            let nth = sources.best();
-            match distribution_at(&sources, nth).await {
-                Err(error) if sources.after(nth).is_some() => {
-                    tracing::info!(err = %error, image = %sources.reference, "the mirror does not serve it");
-                    sources.give_up(nth);
-                }
-                answer => return answer,
-            }
-        }
+        sources.ask(|nth| distribution_at(&sources, nth)).await
     }
 }
 

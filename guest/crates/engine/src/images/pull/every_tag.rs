@@ -2,27 +2,23 @@
 
 use std::sync::Arc;
 
-use cubby_registry::{Access, Repository};
-
-use super::{PullOptions, Say, failure::translate};
+use super::{PullOptions, Say, Sources, failure::translate};
 use crate::{
     error::{Error, Result},
     images::Images,
 };
 
 impl Images {
-    /// The tags that the registry lists for the repository.
+    /// The tags of the repository: those that its registry's first mirror has which lists any, as dockerd asks; else the
+    /// registry's own.
     ///
     /// # Errors
     /// In dockerd's words, as for [`Images::resolve`].
     pub async fn remote_tags(&self, options: &PullOptions) -> Result<Vec<String>> {
-        let reference = &options.reference;
-        // Why not from mirrors: they list what they happen to have.
         let settings = self.registries().effective();
-        let credentials = options.credentials.clone();
-        let explain = |error| translate(error, reference);
-        let opened = Repository::open(reference.domain(), reference.path(), Access::Pull, credentials, &settings);
-        opened.await.map_err(explain)?.tags().await.map_err(explain)
+        let sources = Sources::of(options.reference.clone(), options.credentials.clone(), settings);
+        let tags = async |nth| sources.at(nth).await?.tags().await;
+        sources.ask(tags).await.map_err(|error| translate(error, &options.reference))
     }
 
     /// Pulls these tags of the repository that `options` names. The first that fails ends it; what came before stays.

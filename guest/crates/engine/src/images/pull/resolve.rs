@@ -67,16 +67,7 @@ impl Resolved {
 /// Asks one mirror after the other, the registry itself last.
 pub async fn resolve(options: &PullOptions, settings: Settings) -> Result<Resolved> {
     let sources = Arc::new(Sources::of(options.reference.clone().or_latest(), options.credentials.clone(), settings));
-    loop {
-        let nth = sources.best();
-        match resolve_at(&sources, nth, options.platform.as_ref()).await {
-            Err(error) if sources.after(nth).is_some() => {
-                tracing::info!(err = %error, image = %sources.reference, "the mirror does not serve it");
-                sources.give_up(nth);
-            }
-            answer => return answer,
-        }
-    }
+    sources.ask(|nth| resolve_at(&sources, nth, options.platform.as_ref())).await
 }
 
 async fn resolve_at(sources: &Arc<Sources>, nth: usize, platform: Option<&Platform>) -> Result<Resolved> {

@@ -1,5 +1,6 @@
 //! The servers that may have an image: the mirrors of its registry, then the registry itself.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cubby_image::Reference;
@@ -46,6 +47,23 @@ impl Sources {
     pub fn give_up(&self, nth: usize) {
         if let Some(next) = self.after(nth) {
             self.best.fetch_max(next, Ordering::Relaxed);
+        }
+    }
+
+    /// What the first of them says that can answer: one mirror after the other, the registry itself last.
+    pub async fn ask<T, E: Display, F>(&self, ask: impl Fn(usize) -> F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        loop {
+            let nth = self.best();
+            match ask(nth).await {
+                Err(error) if self.after(nth).is_some() => {
+                    tracing::info!(err = %error, image = %self.reference, "the mirror does not serve it");
+                    self.give_up(nth);
+                }
+                answer => return answer,
+            }
         }
     }
 
