@@ -1,6 +1,6 @@
 // What is open in the app while the engine goes away underneath: its process killed, the way to it across a network cut without a
 // word, or only slow. It is shown, it comes back by itself, and nothing that was typed is lost. How soon is printed, not asserted: on
-// an idle computer within 0.2 s of the kill and 2 s of the cut (`app/pulse.rs` asserts that by a clock of its own).
+// any computer within 0.2 s of the kill and 1.5 s of the cut, both processors busy or not (`app/pulse.rs` asserts that by a clock of its own).
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";

@@ -209,6 +209,10 @@ async fn watch(inner: &Inner, endpoint: &Endpoint) {
                 inner.show(MachineState { phase: MachinePhase::Starting, silent, ..blank.clone() });
             }
             Err(detail) => {
+                // Terminals that were opened before another engine was chosen, and this one again.
+                if !endpoint.ends_by_itself() {
+                    inner.pulse.lose(&endpoint.address());
+                }
                 let title = format!("{} does not answer", endpoint.address());
                 let problem = Some(Problem { title, detail, remedy: None });
                 inner.show(MachineState { phase: MachinePhase::Failed, problem, ..blank.clone() });
@@ -227,11 +231,17 @@ async fn until_it_is_lost(inner: &Inner, endpoint: &Endpoint, running: &MachineS
     let silent = AtomicBool::new(false);
     let says = |now: bool| {
         if silent.swap(now, Ordering::Relaxed) != now {
+            tracing::info!(
+                address = endpoint.address(),
+                "{}",
+                if now { "an answer is late" } else { "it answers again" }
+            );
             inner.show(MachineState { silent: now, ..running.clone() });
         }
     };
     let (heard, hears) = watch::channel(());
-    let mut silence = std::pin::pin!(inner.pulse.silence(&mut watched, hears, says));
+    let address = endpoint.address();
+    let mut silence = std::pin::pin!(inner.pulse.silence(&address, &mut watched, hears, says));
     loop {
         tokio::select! {
             event = events.next() => match event {

@@ -157,18 +157,20 @@ impl Inner {
 impl Inner {
     /// A stream of the engine's, for as long as the engine answers.
     async fn held(&self, opened: impl Future<Output = Result<Stream, AppError>>) -> Result<Stream, AppError> {
-        Ok(self.until_lost(self.pulse.or_lost(opened).await?))
+        let way = self.endpoint();
+        Ok(self.until_lost(&way, self.pulse.or_lost(&way.address(), opened).await?))
     }
 
     /// What ends by itself needs nobody in between.
-    fn until_lost(&self, stream: Stream) -> Stream {
-        if !self.endpoint().ends_by_itself() { self.pulse.until_lost(stream) } else { stream }
+    fn until_lost(&self, way: &Endpoint, stream: Stream) -> Stream {
+        if way.ends_by_itself() { stream } else { self.pulse.until_lost(way.address(), stream) }
     }
 }
 
 impl Backend for App {
     async fn call(&self, command: Command) -> Result<Reply, AppError> {
-        self.inner.pulse.or_lost(commands::call(&self.inner, command)).await
+        let way = self.inner.endpoint().address();
+        self.inner.pulse.or_lost(&way, commands::call(&self.inner, command)).await
     }
 
     fn events(&self) -> broadcast::Receiver<Change> {
@@ -186,8 +188,10 @@ impl Backend for App {
 
     async fn open_terminal(&self, open: OpenTerminal) -> Result<Terminal, AppError> {
         let docker = self.inner.engine()?;
-        let Terminal { output, input } = self.inner.pulse.or_lost(terminal::open(&docker, open)).await?;
-        Ok(Terminal { output: self.inner.until_lost(output), input })
+        let way = self.inner.endpoint();
+        let opened = terminal::open(&docker, way.clone(), open);
+        let Terminal { output, input } = self.inner.pulse.or_lost(&way.address(), opened).await?;
+        Ok(Terminal { output: self.inner.until_lost(&way, output), input })
     }
 
     async fn open_figures(&self) -> Result<Stream, AppError> {

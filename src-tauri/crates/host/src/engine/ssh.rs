@@ -7,7 +7,8 @@
 //!
 //! The system's own `ssh` does it: its configuration, keys, agents and known hosts hold, and nothing of them is seen here. It never
 //! asks anything (`BatchMode`): a host that is not known, or a key with a passphrase and no agent, is an error that says so.
-//! Connections after the first share its login (`ControlMaster`), which ends twenty seconds after the last.
+//! Connections after the first share its login (`ControlMaster`), which ends twenty seconds after the last. A way that was cut ends
+//! eight seconds later: ssh asks every two, three times (`ServerAliveInterval`).
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -86,7 +87,7 @@ impl Target {
     fn ssh(&self, directory: &Path) -> Command {
         let mut ssh = Command::new("ssh");
         ssh.args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]);
-        ssh.args(["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=2", "-o", "ClearAllForwardings=no"]);
+        ssh.args(["-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=3", "-o", "ClearAllForwardings=no"]);
         let control = directory.join("ssh-");
         if cfg!(unix) && control.as_os_str().len() + CONTROL_SUFFIX < MAX_SOCKET_PATH && self.socket.is_none() {
             ssh.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=20", "-o"]);

@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
+use super::endpoint::Endpoint;
 use super::errors::app_error;
 use crate::schema::{AppError, OpenTerminal, StreamItem, Terminal, TerminalInput};
 
@@ -18,7 +19,8 @@ const MAX_ITEM_BYTES: usize = 32 * 1024;
 /// Best first.
 const SHELLS: [&str; 4] = ["bash", "sh", "ash", "/busybox/sh"];
 
-pub async fn open(docker: &Docker, open: OpenTerminal) -> Result<Terminal, AppError> {
+/// `way`, which leads to the engine, is held until the shell ends: another engine may be chosen meanwhile.
+pub async fn open(docker: &Docker, way: Endpoint, open: OpenTerminal) -> Result<Terminal, AppError> {
     const TITLE: &str = "The terminal could not be opened";
     let failed = |err| app_error(TITLE, err);
     let shell = match open.shell {
@@ -80,6 +82,7 @@ pub async fn open(docker: &Docker, open: OpenTerminal) -> Result<Terminal, AppEr
         if let Some(last) = last {
             let _ = items.send(last).await;
         }
+        drop(way);
     });
     Ok(Terminal { output: stream, input: keys })
 }
