@@ -266,7 +266,11 @@ used_by: Array<string>,
 /**
  * Ports that the image says it listens on (`EXPOSE`).
  */
-exposed: Array<number>, architecture: string | null, 
+exposed: Array<number>, 
+/**
+ * Where the image says that it keeps data (`VOLUME`).
+ */
+volumes: Array<string>, architecture: string | null, 
 /**
  * It is in the bin; its names are those it had.
  */

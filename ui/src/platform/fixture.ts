@@ -36,7 +36,7 @@ const port = (host: number, inside: number) => [
 ];
 
 const image = (seed: number, tag: string, size: number, used: number[], exposed: number[] = []): Image => ({
-  id: `sha256:${id(seed)}`, tags: tag ? [tag] : [], size_bytes: size, shared_bytes: size > 50_000_000 ? 48_000_000 : 0, created_unix_ms: NOW - seed * 3_600_000, used_by: used.map(id), exposed, architecture: "amd64", binned: null,
+  id: `sha256:${id(seed)}`, tags: tag ? [tag] : [], size_bytes: size, shared_bytes: size > 50_000_000 ? 48_000_000 : 0, created_unix_ms: NOW - seed * 3_600_000, used_by: used.map(id), exposed, volumes: [], architecture: "amd64", binned: null,
 });
 
 function livedIn(): Container[] {

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import type { Image } from "../../bindings/schema";
 import { matching, ownBytes, totals } from "./rows";
 
-const image = (id: string, size_bytes: number, shared_bytes: number | null, tags = [id]): Image => ({ id, tags, size_bytes, shared_bytes, created_unix_ms: 0, used_by: [], exposed: [], architecture: null, binned: null });
+const image = (id: string, size_bytes: number, shared_bytes: number | null, tags = [id]): Image => ({ id, tags, size_bytes, shared_bytes, created_unix_ms: 0, used_by: [], exposed: [], volumes: [], architecture: null, binned: null });
 
 it("counts what is shared once", () => {
   const base = image("base", 100, 100);

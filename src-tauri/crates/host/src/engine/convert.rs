@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState as DockerState, ContainerStateStatusEnum as Status, HealthStatusEnum,
-    ImageSummary, MountPoint, MountPointTypeEnum, PortMap,
+    ImageInspect, ImageSummary, MountPoint, MountPointTypeEnum, PortMap,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -187,8 +187,25 @@ fn mount(found: MountPoint) -> Mount {
     }
 }
 
-/// `details` come from inspecting it: exposed ports and architecture.
-pub fn image(found: ImageSummary, details: (Vec<u16>, Option<String>), used_by: Vec<String>) -> Image {
+/// What only inspecting an image tells.
+#[derive(Clone, Debug, Default)]
+pub struct ImageDetails {
+    exposed: Vec<u16>,
+    volumes: Vec<String>,
+    architecture: Option<String>,
+}
+
+impl ImageDetails {
+    pub fn of(found: ImageInspect) -> Self {
+        let config = found.config.unwrap_or_default();
+        let mut volumes: Vec<_> = config.volumes.unwrap_or_default().into_keys().collect();
+        volumes.sort();
+        let exposed = exposed(config.exposed_ports.unwrap_or_default().keys());
+        Self { exposed, volumes, architecture: found.architecture }
+    }
+}
+
+pub fn image(found: ImageSummary, details: ImageDetails, used_by: Vec<String>) -> Image {
     let named = |tag: &String| !tag.starts_with("<none>");
     let (tags, binned) = bin::images::read(found.repo_tags.into_iter().filter(named).collect());
     Image {
@@ -199,14 +216,15 @@ pub fn image(found: ImageSummary, details: (Vec<u16>, Option<String>), used_by: 
         shared_bytes: u64::try_from(found.shared_size).ok(),
         created_unix_ms: u64::try_from(found.created).unwrap_or_default() * 1000,
         used_by,
-        exposed: details.0,
-        architecture: details.1,
+        exposed: details.exposed,
+        volumes: details.volumes,
+        architecture: details.architecture,
         binned,
     }
 }
 
 /// Ports of an image's `EXPOSE`, in order.
-pub fn exposed<'a>(names: impl Iterator<Item = &'a String>) -> Vec<u16> {
+fn exposed<'a>(names: impl Iterator<Item = &'a String>) -> Vec<u16> {
     let mut ports: Vec<u16> = names.filter_map(|name| port_name(name)).map(|(port, _)| port).collect();
     ports.sort_unstable();
     ports.dedup();

@@ -20,7 +20,7 @@ use bollard::query_parameters::{
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
-use super::convert::{self, Known};
+use super::convert::{self, ImageDetails, Known};
 use super::stores;
 use crate::schema::{Container, Image, Network, Volume};
 
@@ -187,7 +187,7 @@ async fn inspect(
 }
 
 /// What inspecting an image told; an image's id is its content, so that it never changes.
-type Details = HashMap<String, (Vec<u16>, Option<String>)>;
+type Details = HashMap<String, ImageDetails>;
 
 async fn images(docker: &Docker, sink: &impl Sink, details: &mut Details) -> Result<(), Error> {
     let listed = docker.list_images(Some(ListImagesOptionsBuilder::default().shared_size(true).build())).await?;
@@ -199,8 +199,7 @@ async fn images(docker: &Docker, sink: &impl Sink, details: &mut Details) -> Res
         }
         match docker.inspect_image(&image.id).await {
             Ok(found) => {
-                let exposed = found.config.and_then(|config| config.exposed_ports).unwrap_or_default();
-                details.insert(image.id.clone(), (convert::exposed(exposed.keys()), found.architecture));
+                details.insert(image.id.clone(), ImageDetails::of(found));
             }
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
             Err(err) => return Err(err),

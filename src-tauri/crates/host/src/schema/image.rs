@@ -20,6 +20,8 @@ pub struct Image {
     pub used_by: Vec<String>,
     /// Ports that the image says it listens on (`EXPOSE`).
     pub exposed: Vec<u16>,
+    /// Where the image says that it keeps data (`VOLUME`).
+    pub volumes: Vec<String>,
     pub architecture: Option<String>,
     /// It is in the bin; its names are those it had.
     pub binned: Option<Kept>,
