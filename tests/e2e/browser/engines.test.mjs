@@ -88,6 +88,31 @@ step("over SSH, by the docker command over there", async () => {
   await walk.shot("ssh");
 });
 
+step("a terminal goes on while another engine is looked at", async () => {
+  const page = walk.page;
+  await page.click(".xterm-screen");
+  await page.keyboard.type("echo st''ill ");
+  await walk.go("settings");
+  await page.check("[data-engine='CUBBY_ENGINE'] input");
+  await walk.reads("[data-engine='ssh'] [data-terminals]", "1 terminal still open");
+  await walk.shot("terminal-elsewhere");
+  await walk.go("apps");
+  await walk.sees("[data-container='right-here'][data-state=running]");
+  await page.click("[data-container='right-here'] a.main");
+  await page.click("#tab-terminal");
+  await walk.reads(".xterm-rows", "#");
+  assert.ok(!(await page.textContent(".xterm-rows")).includes("echo"), "this is another one");
+  await walk.go("settings");
+  await page.check("[data-engine='ssh'] input");
+  await walk.go("apps");
+  await page.click("[data-container='over-there'] a.main");
+  await page.click("#tab-terminal");
+  await walk.reads(".foot", "On ssh.");
+  await page.click(".xterm-screen");
+  await page.keyboard.type("he''re\n");
+  await walk.reads(".xterm-rows", "still here");
+});
+
 step("over SSH, by the path of the socket", async () => {
   await add("ssh-path", `ssh://root@127.0.0.1:${ports.ssh}${other.replace("unix://", "")}`);
   await use("ssh-path");

@@ -1,6 +1,6 @@
 // The one world and the one client, and every command as a function.
 
-import type { Container, Image, RunContainer } from "../bindings/schema";
+import type { Command, Container, Image, RunContainer } from "../bindings/schema";
 import type { Platform } from "../platform/platform";
 import { asDocker, type Names } from "../features/commands/docker";
 import { commands } from "../features/commands/done.svelte";
@@ -24,7 +24,7 @@ export function start(on: Platform): void {
   client = new Client(on, world);
   client.onCall = (command) => {
     // Before: afterwards what was removed has no name.
-    const line = asDocker(command, names);
+    const line = lineOf(command);
     return () => commands.add(line);
   };
   world.onState = announce;
@@ -61,7 +61,14 @@ const names: Names = {
     return image ? imageName(image) : shortId(id);
   },
   network: (id) => world.networks.find((one) => one.id === id)?.name ?? shortId(id),
+  engine: (name) => world.engines.others.find((one) => one.name === name),
+  get binned() {
+    return { containers: world.bin, images: world.imageBin, volumes: world.volumeBin };
+  },
 };
+
+/** The same on the command line; null where there is nothing of the kind. */
+export const lineOf = (command: Command): string | null => asDocker(command, names);
 
 const SHELL_WORDS: Key[] = [
   "tray.open", "tray.quit", "tray.start", "tray.stop", "tray.off", "tray.starting", "tray.running", "tray.stopping", "tray.failed",

@@ -39,6 +39,9 @@ class Preferences {
   /** Desktop notifications while the window is away. */
   notify = $state(USUAL.notify);
 
+  /** Of whoever draws by hand, in colours that were read once. */
+  private readonly redraws = new Set<() => void>();
+
   onLanguage: (() => Promise<void>) | undefined;
   onNotify: ((on: boolean) => void) | undefined;
 
@@ -65,6 +68,13 @@ class Preferences {
     on["theme"] = this.theme === "system" ? (dark?.matches ? "dark" : "light") : this.theme;
     on["contrast"] = this.contrast === "more" || contrast?.matches ? "more" : "usual";
     on["motion"] = this.motion === "less" || motion?.matches ? "less" : "usual";
+    for (const redraw of this.redraws) redraw();
+  }
+
+  /** Calls it whenever colours may have changed, chosen here or by the system; returns what ends that. */
+  onColours(redraw: () => void): () => void {
+    this.redraws.add(redraw);
+    return () => void this.redraws.delete(redraw);
   }
 
   /** Before the first page is drawn. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { emptyRun } from "../run/spec";
 import { asDocker, type Names } from "./docker";
 
-const names: Names = { container: () => "my web", image: () => "redis:8", network: () => "back" };
+const names: Names = { container: () => "my web", image: () => "redis:8", network: () => "back", engine: () => undefined, binned: { containers: [], images: [], volumes: [] } };
 
 describe("asDocker", () => {
   it("names what people know, quoted for a shell", () => {

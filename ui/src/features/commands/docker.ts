@@ -1,6 +1,6 @@
 // What a command of the app is called on the command line, where there is something to call it: what only looks has no line.
 
-import type { Command, ImageCommand, NetworkCommand, RegistryCommand, VolumeCommand } from "../../bindings/schema";
+import type { Command, Container, EngineEntry, Image, ImageCommand, NetworkCommand, RegistryCommand, UpkeepCommand, Volume, VolumeCommand } from "../../bindings/schema";
 import { t } from "../../shared/i18n";
 import { dockerRun } from "../run/command-line";
 import { quoted } from "../run/words";
@@ -10,9 +10,12 @@ export interface Names {
   container(id: string): string;
   image(id: string): string;
   network(id: string): string;
+  engine(name: string): EngineEntry | undefined;
+  /** What is in the bin. */
+  binned: { containers: readonly Container[]; images: readonly Image[]; volumes: readonly Volume[] };
 }
 
-const docker = (...words: (string | false)[]) => ["docker", ...words.filter((word) => word !== false)].map(quoted).join(" ");
+export const docker = (...words: (string | false)[]) => ["docker", ...words.filter((word) => word !== false)].map(quoted).join(" ");
 /** What the docker command removes at once. */
 const binned = (line: string) => `${line}  # ${t("commands.bin")}`;
 const VERBS = { container_start: "start", container_stop: "stop", container_restart: "restart", container_kill: "kill", container_pause: "pause", container_unpause: "unpause" } as const;
@@ -32,6 +35,8 @@ export function asDocker(command: Command, names: Names): string | null {
     case "container_unpause": return docker(VERBS[command.type], names.container(command.id));
     case "container_remove": return docker("rm", "-f", command.volumes && "-v", names.container(command.id));
     case "container_bin": return binned(docker("rm", "-f", command.volumes && "-v", names.container(command.id)));
+    case "container_restore": return restored(names.binned.containers.find(({ id }) => id === command.id));
+    case "bin_empty": return emptied(names.binned.containers);
     case "container_file_save": return docker("cp", `${names.container(command.id)}:${command.path}`, command.to ?? ".");
     case "container_file_write": return docker("cp", lastOf(command.path), `${names.container(command.id)}:${command.path}`);
     case "container_file_put": return command.last ? docker("cp", command.name, `${names.container(command.id)}:${command.directory}`) : null;
@@ -39,9 +44,45 @@ export function asDocker(command: Command, names: Names): string | null {
     case "image_remove": return docker("rmi", command.force && "-f", names.image(command.id));
     case "image": return ofImages(command.command, names);
     case "registry": return ofRegistries(command.command);
-    case "volume": return ofVolumes(command.command);
+    case "volume": return ofVolumes(command.command, names);
     case "network": return ofNetworks(command.command, names);
-    case "upkeep": return command.command.type === "examine" ? "cubby doctor" : command.command.type === "support_bundle" ? "cubby support" : null;
+    case "engine": return command.command.type === "choose" ? usesEngine(command.command.name === null ? null : names.engine(command.command.name)) : null;
+    case "upkeep": return ofUpkeep(command.command);
+    case "console_log_open": return "cubby logs";
+    case "context_create": return "cubby context create";
+    default: return null;
+  }
+}
+
+/** What makes the docker command talk to an engine from then on, in the shell it is typed in; of our own machine: everywhere. */
+export function usesEngine(engine: EngineEntry | null | undefined): string | null {
+  if (engine === null) return "cubby context use";
+  if (!engine) return null;
+  const settings = [["DOCKER_HOST", engine.address]];
+  if (engine.tls) settings.push(["DOCKER_TLS_VERIFY", "1"], ["DOCKER_CERT_PATH", engine.tls.ca.replace(/\/[^/]*$/, "")]);
+  return `export ${settings.map(([name, value]) => `${name}=${quoted(value ?? "")}`).join(" ")}`;
+}
+
+/** Its name in the bin tells how it was: see `engine/bin/containers.rs`. */
+function restored(container: Container | undefined): string | null {
+  const how = container && /^cubby-bin\.\d+\.r?v?(n|a|u|f\d+)\./.exec(container.name)?.[1];
+  if (!container?.binned || !how) return null;
+  const { name, was_running } = container.binned;
+  const policy = how === "a" ? "always" : how === "u" ? "unless-stopped" : how === "n" ? null : `on-failure:${how.slice(1)}`;
+  return [docker("rename", container.name, name), policy && docker("update", "--restart", policy, name), was_running && docker("start", name)].filter(Boolean).join(" && ");
+}
+
+function emptied(containers: readonly Container[]): string | null {
+  const names = (volumes: boolean) => containers.filter(({ binned }) => binned?.volumes === volumes).map(({ name }) => name);
+  const [plain, withVolumes] = [names(false), names(true)];
+  return [plain.length > 0 && docker("rm", ...plain), withVolumes.length > 0 && docker("rm", "-v", ...withVolumes)].filter(Boolean).join(" && ") || null;
+}
+
+function ofUpkeep(command: UpkeepCommand): string | null {
+  switch (command.type) {
+    case "examine": return "cubby doctor";
+    case "support_bundle": return command.to.type === "path" ? `cubby support -o ${quoted(command.to.path)}` : "cubby support";
+    case "set_autostart": return command.on ? "cubby autostart enable" : "cubby autostart disable";
     default: return null;
   }
 }
@@ -59,6 +100,11 @@ function ofImages(command: ImageCommand, names: Names): string | null {
     case "save": return docker("save", "-o", command.to.type === "path" ? command.to.path : command.to.name, ...command.names);
     case "load": return docker("load", "-i", command.from.type === "path" ? command.from.path : "image.tar");
     case "search": return docker("search", command.term);
+    case "restore": {
+      const image = names.binned.images.find(({ id }) => id === command.id);
+      return image && image.tags.length > 0 ? image.tags.map((tag) => docker("tag", image.id, tag)).join(" && ") : null;
+    }
+    case "empty_bin": return names.binned.images.length > 0 ? docker("rmi", "-f", ...names.binned.images.map(({ id }) => id)) : null;
     default: return null;
   }
 }
@@ -69,12 +115,20 @@ function ofRegistries(command: RegistryCommand): string | null {
   return command.type === "logout" ? docker("logout", command.registry) : null;
 }
 
-function ofVolumes(command: VolumeCommand): string | null {
+/** An empty volume beside it says that it is in the bin: see `engine/bin/volumes.rs`. */
+const markOf = (volume: Volume) => `cubby-bin.${Math.floor((volume.binned?.at_unix_ms ?? 0) / 1000)}.${volume.name}`;
+
+function ofVolumes(command: VolumeCommand, names: Names): string | null {
   switch (command.type) {
     case "create": return docker("volume", "create", ...command.labels.flatMap(([name, value]) => ["--label", `${name}=${value}`]), command.name);
     case "remove": return docker("volume", "rm", command.name);
     case "bin": return binned(docker("volume", "rm", command.name));
     case "prune": return docker("volume", "prune", "-f", command.all && "-a");
+    case "restore": {
+      const volume = names.binned.volumes.find(({ name }) => name === command.name);
+      return volume ? docker("volume", "rm", markOf(volume)) : null;
+    }
+    case "empty_bin": return names.binned.volumes.length > 0 ? docker("volume", "rm", ...names.binned.volumes.flatMap((volume) => [volume.name, markOf(volume)])) : null;
     default: return null;
   }
 }

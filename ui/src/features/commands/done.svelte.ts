@@ -8,7 +8,15 @@ export interface Done {
   at: number;
 }
 
+/** One line, and what it does. */
+export interface Entry {
+  label: string;
+  line: string;
+}
+
 class Commands {
+  /** What a dialog shows of one thing. */
+  shown = $state.raw<{ name: string; entries: readonly Entry[] } | null>(null);
   list = $state.raw<readonly Done[]>([]);
   private next = 1;
 

@@ -8,6 +8,7 @@ import { preferences } from "../../shared/preferences.svelte";
 import { PAGES, RUN_FORM, router, type Page } from "../../shared/router.svelte";
 import type { IconName } from "../../shared/ui/Icon.svelte";
 import type { World } from "../../shared/world.svelte";
+import { showContainer } from "../commands/lines";
 import { act, doors, isUp } from "../containers/state";
 import { images } from "../images/api";
 import { activity } from "../jobs/activity.svelte";
@@ -21,7 +22,12 @@ export interface Verb {
   run: () => void;
   /** Shown whatever else was typed. */
   always?: boolean;
+  /** What kind of thing it is about: between equals the nearer one comes first. */
+  near?: Near;
 }
+
+/** The container on the page, any container, the app's pages and its machine, other things, settings. */
+export type Near = 0 | 1 | 2 | 3 | 4;
 
 /** More of each kind than this would only make the list long; typing a name finds the rest. */
 const OBJECTS_MAX = 500;
@@ -33,9 +39,12 @@ const attempt = (action: () => Promise<unknown>) => () => void notices.attempt(a
 export function verbs(world: World, query = ""): Verb[] {
   const list: Verb[] = [...typed(world, query), ...beginnings(world), ...PAGES.map((page) => ({ key: `go:${page}`, label: t("palette.go", { page: t(`nav.${page}`) }), icon: ICONS[page], run: () => router.go(page) }))];
   list.push(...ofMachine(world), ...ofApp());
-  for (const container of world.containers.filter((row) => !row.binned).slice(0, OBJECTS_MAX)) list.push(...ofContainer(container));
+  for (const container of world.containers.filter((row) => !row.binned).slice(0, OBJECTS_MAX)) {
+    const near: Near = router.page === "apps" && router.item === container.id ? 0 : 1;
+    list.push(...ofContainer(container).map((verb) => ({ ...verb, near })));
+  }
   for (const image of world.images.slice(0, OBJECTS_MAX)) list.push(...ofImage(image));
-  for (const volume of world.volumes.slice(0, OBJECTS_MAX)) list.push({ key: `volume:${volume.name}`, label: `${t("palette.volume", { name: volume.name })}`, icon: "data", run: () => router.go("data") });
+  for (const volume of world.volumes.slice(0, OBJECTS_MAX)) list.push({ key: `volume:${volume.name}`, near: 3, label: `${t("palette.volume", { name: volume.name })}`, icon: "data", run: () => router.go("data") });
   for (const job of world.jobs) if (job.state === "running") list.push({ key: `job:${job.id}`, label: `${t("cancel")}: ${t(`jobs.${job.kind}`)} ${job.subject}`, icon: "close", run: attempt(() => jobs.cancel(job.id)) });
   return list;
 }
@@ -73,7 +82,7 @@ function ofMachine({ machine, engines: known }: World): Verb[] {
 }
 
 function ofApp(): Verb[] {
-  const verb = (key: string, label: string, run: () => void): Verb => ({ key: `app:${key}`, label: `${t("nav.settings")}: ${label}`, icon: "settings", run });
+  const verb = (key: string, label: string, run: () => void): Verb => ({ key: `app:${key}`, near: 4, label: `${t("nav.settings")}: ${label}`, icon: "settings", run });
   return [
     verb("light", t("settings.theme.light"), () => preferences.set({ theme: "light" })),
     verb("dark", t("settings.theme.dark"), () => preferences.set({ theme: "dark" })),
@@ -87,8 +96,8 @@ function ofApp(): Verb[] {
 function ofImage(image: Image): Verb[] {
   const name = imageName(image);
   return [
-    { key: `${image.id}:show`, label: `${name}: ${t("images.layers")}`, icon: "images", run: () => router.go("images", image.id) },
-    { key: `${image.id}:run`, label: `${name}: ${t("images.run")}`, icon: "play", run: attempt(() => runCopy(image)) },
+    { key: `${image.id}:show`, near: 3, label: `${name}: ${t("images.layers")}`, icon: "images", run: () => router.go("images", image.id) },
+    { key: `${image.id}:run`, near: 3, label: `${name}: ${t("images.run")}`, icon: "play", run: attempt(() => runCopy(image)) },
   ];
 }
 
@@ -103,6 +112,7 @@ function ofContainer(container: Container): Verb[] {
   } else {
     list.push(verb("start", t("action.start"), "play", () => void act.start(container)));
   }
+  list.push(verb("commands", t("commands.menu"), "code", () => showContainer(container)));
   for (const port of doors(container)) list.push(verb(`open:${port.url}`, t("action.open", { url: port.url ?? "" }), "door", () => openLink(port.url ?? "")));
   return list;
 }
@@ -118,8 +128,3 @@ function openLink(url: string): void {
   link.remove();
 }
 
-/** Every word of the query must occur. */
-export function matchingVerbs(list: readonly Verb[], query: string): Verb[] {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  return list.filter((verb) => verb.always || words.every((word) => verb.label.toLowerCase().includes(word)));
-}

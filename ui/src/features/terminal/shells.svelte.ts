@@ -1,9 +1,11 @@
-// The shells that are open, by container. They live here and not on the page, so that going somewhere else ends none of them.
+// The shells that are open, by engine and container. They live here and not on the page, so that neither going somewhere else nor
+// looking at another engine ends any of them.
 
 import type { Terminal } from "@xterm/xterm";
 import { client, world } from "../../shared/app";
 import type { OpenTerminalStream } from "../../shared/client";
 import { notices } from "../../shared/notices.svelte";
+import { preferences } from "../../shared/preferences.svelte";
 import { theme } from "./theme";
 
 export class Shell {
@@ -14,11 +16,13 @@ export class Shell {
   private fitTo: (() => void) | undefined;
   private stream: OpenTerminalStream | undefined;
   private closed = false;
-  private readonly dark = matchMedia("(prefers-color-scheme: dark)");
+  private ignore: (() => void) | undefined;
 
   constructor(
     readonly container: string,
     readonly number: number,
+    /** Through which it was opened, and goes on whichever is chosen. */
+    readonly engine: string | null,
   ) {
     this.element.className = "xterm-home";
     void this.start();
@@ -36,14 +40,10 @@ export class Shell {
   close(): void {
     this.closed = true;
     this.stream?.close();
-    this.dark.removeEventListener("change", this.recolour);
+    this.ignore?.();
     this.terminal?.dispose();
     this.element.remove();
   }
-
-  private readonly recolour = () => {
-    if (this.terminal) this.terminal.options.theme = theme();
-  };
 
   private async start(): Promise<void> {
     // Why: xterm is the heaviest part of the app; nobody waits for it before the first page.
@@ -59,7 +59,7 @@ export class Shell {
     this.fit();
     this.connect(terminal);
     terminal.attachCustomKeyEventHandler((event) => this.key(terminal, event));
-    this.dark.addEventListener("change", this.recolour);
+    this.ignore = preferences.onColours(() => (terminal.options.theme = theme()));
     if (this.element.isConnected) terminal.focus();
   }
 
@@ -72,7 +72,7 @@ export class Shell {
           if (item.type === "ended") this.ended = { code: item.exit_code };
           else if (item.type === "broken") {
             this.ended = { code: null };
-            if (world.container(this.container)?.state === "running" && !world.stale && item.error.code !== "machine_off") notices.broke(item.error);
+            if (world.engines.chosen === this.engine && world.container(this.container)?.state === "running" && !world.stale && item.error.code !== "machine_off") notices.broke(item.error);
           }
         },
         lost: () => (this.ended = { code: null }),
@@ -101,10 +101,18 @@ export class Shells {
   chosen = $state.raw<Shell | null>(null);
   private last = 0;
 
-  constructor(private readonly container: string) {}
+  constructor(
+    readonly container: string,
+    readonly engine: string | null,
+  ) {}
+
+  /** Those whose program still runs. */
+  get going(): number {
+    return this.list.filter((shell) => !shell.ended).length;
+  }
 
   open(): void {
-    const shell = new Shell(this.container, ++this.last);
+    const shell = new Shell(this.container, ++this.last, this.engine);
     this.list = [...this.list, shell];
     this.chosen = shell;
   }
@@ -123,23 +131,33 @@ export class Shells {
   }
 }
 
+/** By engine and container: two addresses may lead to the same one, and are two ways all the same. */
 const all = new Map<string, Shells>();
 
 export function shellsOf(container: string): Shells {
-  const known = all.get(container);
+  const engine = world.engines.chosen;
+  const key = JSON.stringify([engine, container]);
+  const known = all.get(key);
   if (known) return known;
   // Why later: this is asked while a page is being worked out, which may not change anything.
   queueMicrotask(closeOrphans);
-  const shells = new Shells(container);
-  all.set(container, shells);
+  const shells = new Shells(container, engine);
+  all.set(key, shells);
   return shells;
 }
 
-/** Shells of containers that are gone go with them. */
+/** How many go on through an engine. */
+export function goingOn(engine: string | null): number {
+  let going = 0;
+  for (const shells of all.values()) if (shells.engine === engine) going += shells.going;
+  return going;
+}
+
+/** Shells of containers that are gone go with them; what runs in an engine that is not looked at goes on. */
 function closeOrphans(): void {
-  for (const [id, shells] of all) {
-    if (world.container(id)) continue;
+  for (const [key, shells] of all) {
+    if (shells.engine !== world.engines.chosen || world.container(shells.container)) continue;
     for (const shell of shells.list) shells.close(shell);
-    all.delete(id);
+    all.delete(key);
   }
 }

@@ -297,6 +297,7 @@ export const de: Catalogue = {
   "terminal.ended.plain": "Die Shell ist beendet.",
   "terminal.again": "Eine neue öffnen",
   "terminal.hint": "Du bist im Container. Mit Strg+Umschalt+Esc kommt die Tastatur wieder heraus.",
+  "terminal.on": "Auf {name}.",
   "terminal.start": "Container starten",
 
   "palette.title": "Was möchtest du tun?",

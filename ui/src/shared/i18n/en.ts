@@ -297,6 +297,7 @@ export const en = {
   "terminal.ended.plain": "The shell ended.",
   "terminal.again": "Open a new one",
   "terminal.hint": "You are inside the container. Ctrl+Shift+Escape brings the keyboard out again.",
+  "terminal.on": "On {name}.",
   "terminal.start": "Start the container",
 
   "palette.title": "What would you like to do?",

@@ -282,6 +282,7 @@ export const es: Catalogue = {
   "terminal.ended.plain": "El shell terminó.",
   "terminal.again": "Abrir otro",
   "terminal.hint": "Estás dentro del contenedor. Ctrl+Mayús+Escape devuelve el teclado.",
+  "terminal.on": "En {name}.",
   "terminal.start": "Arrancar el contenedor",
   "palette.title": "¿Qué te gustaría hacer?",
   "palette.empty": "Nada con ese nombre.",

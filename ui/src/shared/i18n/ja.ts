@@ -282,6 +282,7 @@ export const ja: Catalogue = {
   "terminal.ended.plain": "シェルが終了しました。",
   "terminal.again": "新しく開く",
   "terminal.hint": "コンテナの中にいます。Ctrl+Shift+Escape でキーボードが外に戻ります。",
+  "terminal.on": "{name} 上。",
   "terminal.start": "コンテナを起動",
   "palette.title": "何をしますか？",
   "palette.empty": "その名前の操作はありません。",

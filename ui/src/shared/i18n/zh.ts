@@ -282,6 +282,7 @@ export const zh: Catalogue = {
   "terminal.ended.plain": "shell 已结束。",
   "terminal.again": "打开新的",
   "terminal.hint": "您现在在容器内部。按 Ctrl+Shift+Escape 可让键盘回到外面。",
+  "terminal.on": "位于 {name}。",
   "terminal.start": "启动容器",
   "palette.title": "您想做什么？",
   "palette.empty": "没有这个名称的操作。",
