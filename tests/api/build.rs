@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use cubby_harness::{Docker, IMAGE, Output};
+use cubby_harness::{Docker, IMAGE, Output, finish};
 use tempfile::TempDir;
 
 use crate::docker;
@@ -20,15 +20,14 @@ fn context(dockerfile: &str, files: &[(&str, &str)]) -> TempDir {
 }
 
 fn build(docker: &Docker, context: &Path, arguments: &[&str]) -> Output {
-    let context = context.to_str().expect("a plain path");
-    let mut command = docker.command([&["build"], arguments, &[context]].concat());
-    command.env("DOCKER_BUILDKIT", "0").stdin(std::process::Stdio::null());
-    let output = command.output().expect("the docker CLI runs");
-    Output {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    classic(docker, &[arguments, &[context.to_str().expect("a plain path")]].concat(), b"")
+}
+
+/// `docker build` with its classic builder.
+fn classic(docker: &Docker, arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = docker.command([&["build"], arguments].concat());
+    command.env("DOCKER_BUILDKIT", "0");
+    finish(command, input)
 }
 
 fn output_of(docker: &Docker, image: &str, command: &[&str]) -> String {
@@ -98,6 +97,28 @@ fn stages_give_each_other_files() {
     let only = build(&docker, dir.path(), &["--target", "maker", "-t", "cubby-test/maker"]).ok();
     assert!(!only.contains("COPY"), "{only}");
     docker.run(["rmi", "cubby-test/stages", "cubby-test/maker"]).ok();
+}
+
+#[test]
+fn dockerfiles_and_contexts_come_from_elsewhere() {
+    let (docker, _engine) = docker();
+    let dir = context("FROM nothing-that-exists", &[("file", "x\n"), ("secret", "s\n"), (".dockerignore", "secret\n")]);
+    let path = dir.path().to_str().expect("a plain path");
+    let text = format!("FROM {IMAGE}\nCOPY . /here/\nRUN ls -a /here > /listed");
+    let outside = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(&outside, &text).expect("a Dockerfile");
+    let outside = outside.path().to_str().expect("a plain path");
+    let build = |arguments: &[&str], input: &[u8]| {
+        classic(&docker, &[&["-t", "cubby-test/elsewhere"], arguments].concat(), input).ok()
+    };
+    for (arguments, input) in [(["-f", outside, path], &b""[..]), (["-f", "-", path], text.as_bytes())] {
+        build(&arguments, input);
+        let listed = output_of(&docker, "cubby-test/elsewhere", &["cat", "/listed"]);
+        assert!(listed.contains("file") && !listed.contains("secret"), "{arguments:?}: {listed}");
+    }
+    build(&["-"], format!("FROM {IMAGE}\nRUN echo alone > /listed").as_bytes());
+    assert_eq!(output_of(&docker, "cubby-test/elsewhere", &["cat", "/listed"]), "alone");
+    docker.run(["rmi", "cubby-test/elsewhere"]).ok();
 }
 
 #[test]

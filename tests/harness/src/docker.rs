@@ -58,30 +58,34 @@ impl Docker {
 
     /// Runs to the end with `input` on standard input.
     pub fn run_with_input<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, input: &[u8]) -> Output {
-        let mut child = self.spawn(arguments);
-        let mut stdin = child.stdin.take().expect("stdin is piped");
-        let input = input.to_vec();
-        // Why: a thread of its own, or a command that prints before it has read everything would deadlock with us.
-        let writer = std::thread::spawn(move || {
-            // Why: a command that ends without reading its input is no failure of the writer.
-            let _ = stdin.write_all(&input);
-        });
-        let output = child.wait_with_output().expect("the docker CLI ends");
-        writer.join().expect("the writer does not panic");
-        Output {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        finish(self.command(arguments), input)
     }
 
     /// Starts it with all three streams piped.
     pub fn spawn<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Child {
-        self.command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the docker CLI starts")
+        start(self.command(arguments))
     }
+}
+
+/// Runs a command of [`Docker::command`] to the end with `input` on standard input.
+pub fn finish(command: Command, input: &[u8]) -> Output {
+    let mut child = start(command);
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let input = input.to_vec();
+    // Why: a thread of its own, or a command that prints before it has read everything would deadlock with us.
+    let writer = std::thread::spawn(move || {
+        // Why: a command that ends without reading its input is no failure of the writer.
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().expect("the docker CLI ends");
+    writer.join().expect("the writer does not panic");
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn start(mut command: Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the docker CLI starts")
 }

@@ -14,7 +14,7 @@ mod registry;
 mod wait;
 
 pub use binaries::{binary, docker_cli, guest_image};
-pub use docker::{Docker, Output};
+pub use docker::{Docker, Output, finish};
 pub use engine::{Engine, NativeEngine};
 pub use http::{Reply, handshake, request, request_with};
 pub use images::{IMAGE, busybox_archive, busybox_archive_as, image, layer, noise, sha256};

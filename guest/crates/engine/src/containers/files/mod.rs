@@ -5,6 +5,7 @@
 //! we look, leads nowhere else.
 
 mod copy_up;
+mod entries;
 mod read;
 mod root;
 mod write;

@@ -16,9 +16,9 @@ use rustix::{
     },
     io::Errno,
 };
-use tar::{Archive, Entry, EntryType};
+use tar::{Entry, EntryType};
 
-use super::Files;
+use super::{Files, entries};
 use crate::{
     containers::{mounts::clean, sources::make_directories},
     error::{Error, Result},
@@ -42,14 +42,9 @@ pub struct Unpack {
 
 /// Unpacks `archive`, compressed or not. Blocking.
 pub fn unpack(files: &Files, archive: impl Read + Send, options: &Unpack) -> Result<()> {
-    let failed = |source: io::Error| Error::system("unpack the archive", source);
     let plain = cubby_image::layer::decoder(archive).map_err(|error| Error::invalid(error.to_string()))?;
-    let mut archive = Archive::new(plain);
-    for entry in archive.entries().map_err(failed)? {
-        let entry = entry.map_err(|error| Error::invalid(format!("invalid archive: {error}")))?;
-        unpack_entry(files, entry, options)?;
-    }
-    Ok(())
+    let invalid = |error| Error::invalid(format!("invalid archive: {error}"));
+    entries::for_each(plain, invalid, |entry| unpack_entry(files, entry, options))
 }
 
 fn unpack_entry(files: &Files, mut entry: Entry<'_, impl Read>, options: &Unpack) -> Result<()> {
