@@ -150,3 +150,20 @@ fn detach_keys_leave_an_exec_running() {
         (request(&engine.socket(), "GET", "/containers/attach-exec/json", b"").ok()?.status == 404).then_some(())
     });
 }
+
+#[test]
+fn input_that_ends_before_it_began_is_an_end() {
+    let (docker, _engine) = docker();
+    let (copied, counted) = ("cat; echo ended", "wc -c");
+    // The CLI closes its half of the attached connection before it starts the container.
+    assert_eq!(docker.run(["run", "--rm", "-i", IMAGE, "sh", "-c", copied]).ok(), "ended");
+    docker.run(["create", "-i", "--name", "attach-empty", IMAGE, "sh", "-c", counted]).ok();
+    for bytes in [&b""[..], b"four", b""] {
+        let said = docker.run_with_input(["start", "-ai", "attach-empty"], bytes).ok();
+        assert_eq!(said, bytes.len().to_string());
+    }
+    docker.run(["rm", "attach-empty"]).ok();
+    docker.run(["run", "-d", "--name", "attach-exec", IMAGE, "sleep", "1000"]).ok();
+    assert_eq!(docker.run(["exec", "-i", "attach-exec", "sh", "-c", copied]).ok(), "ended");
+    docker.run(["rm", "-f", "attach-exec"]).ok();
+}

@@ -200,6 +200,10 @@ impl Containers {
         let pid = process.pid;
         self.take_process(container, process, log, cgroup, Some(publication))
             .map_err(|source| Error::system("read the container's output", source))?;
+        // A client's input that ended before the start ended without the keeper knowing of the process.
+        if container.streams.stdin.is_closed() {
+            self.close_stdin(&record.id, &container.streams).await;
+        }
         let record = self.note(container, |record| {
             record.state = crate::containers::model::State {
                 running: true,
