@@ -27,6 +27,10 @@ until_unix_ms: number,
  */
 was_running: boolean, 
 /**
+ * Its restart policy, as the docker command is told it.
+ */
+restart: string | null, 
+/**
  * Its unnamed volumes go with it.
  */
 volumes: boolean, };

@@ -73,13 +73,15 @@ class Notices {
   }
 
   /** The same for something in a list: when it went away meanwhile, the list shows that and nothing needs saying. */
-  attemptOn<T>(action: () => Promise<T>): Promise<T | undefined> {
+  attemptOn<T>(action: () => Promise<T>, name = ""): Promise<T | undefined> {
     return this.attempt(async () => {
       try {
         return await action();
       } catch (thrown) {
-        if (thrown instanceof CallError && thrown.error.code === "not_found") return undefined;
-        throw thrown;
+        if (!(thrown instanceof CallError)) throw thrown;
+        if (thrown.error.code === "not_found") return undefined;
+        // Which one of the list.
+        throw name ? new CallError({ ...thrown.error, title: `${name}: ${thrown.error.title}` }) : thrown;
       }
     }) as Promise<T | undefined>;
   }

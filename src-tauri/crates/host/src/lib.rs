@@ -16,6 +16,7 @@ pub mod link;
 pub mod local;
 pub mod proxy;
 pub mod relay;
+pub mod saving;
 pub mod schema;
 pub mod session;
 pub mod settings;

@@ -1,6 +1,7 @@
 // What a command of the app is called on the command line, where there is something to call it: what only looks has no line.
 
 import type { Command, Container, EngineEntry, Image, ImageCommand, NetworkCommand, RegistryCommand, UpkeepCommand, Volume, VolumeCommand } from "../../bindings/schema";
+import { shortId } from "../../shared/format";
 import { t } from "../../shared/i18n";
 import { dockerRun } from "../run/command-line";
 import { quoted } from "../run/words";
@@ -63,17 +64,15 @@ export function usesEngine(engine: EngineEntry | null | undefined): string | nul
   return `export ${settings.map(([name, value]) => `${name}=${quoted(value ?? "")}`).join(" ")}`;
 }
 
-/** Its name in the bin tells how it was: see `engine/bin/containers.rs`. */
+/** By their ids: what the engine calls them in the bin is nobody's to type. */
 function restored(container: Container | undefined): string | null {
-  const how = container && /^cubby-bin\.\d+\.r?v?(n|a|u|f\d+)\./.exec(container.name)?.[1];
-  if (!container?.binned || !how) return null;
-  const { name, was_running } = container.binned;
-  const policy = how === "a" ? "always" : how === "u" ? "unless-stopped" : how === "n" ? null : `on-failure:${how.slice(1)}`;
-  return [docker("rename", container.name, name), policy && docker("update", "--restart", policy, name), was_running && docker("start", name)].filter(Boolean).join(" && ");
+  if (!container?.binned) return null;
+  const { name, restart, was_running } = container.binned;
+  return [docker("rename", shortId(container.id), name), restart && docker("update", "--restart", restart, name), was_running && docker("start", name)].filter(Boolean).join(" && ");
 }
 
 function emptied(containers: readonly Container[]): string | null {
-  const names = (volumes: boolean) => containers.filter(({ binned }) => binned?.volumes === volumes).map(({ name }) => name);
+  const names = (volumes: boolean) => containers.filter(({ binned }) => binned?.volumes === volumes).map(({ id }) => shortId(id));
   const [plain, withVolumes] = [names(false), names(true)];
   return [plain.length > 0 && docker("rm", ...plain), withVolumes.length > 0 && docker("rm", "-v", ...withVolumes)].filter(Boolean).join(" && ") || null;
 }
@@ -102,9 +101,9 @@ function ofImages(command: ImageCommand, names: Names): string | null {
     case "search": return docker("search", command.term);
     case "restore": {
       const image = names.binned.images.find(({ id }) => id === command.id);
-      return image && image.tags.length > 0 ? image.tags.map((tag) => docker("tag", image.id, tag)).join(" && ") : null;
+      return image && image.tags.length > 0 ? image.tags.map((tag) => docker("tag", shortId(image.id), tag)).join(" && ") : null;
     }
-    case "empty_bin": return names.binned.images.length > 0 ? docker("rmi", "-f", ...names.binned.images.map(({ id }) => id)) : null;
+    case "empty_bin": return names.binned.images.length > 0 ? docker("rmi", "-f", ...names.binned.images.map(({ id }) => shortId(id))) : null;
     default: return null;
   }
 }

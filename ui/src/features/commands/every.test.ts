@@ -60,12 +60,12 @@ const WITHOUT: Record<string, string> = {
 };
 
 const kept: Kept = { at_unix_ms: 1_763_720_000_500, until_unix_ms: 0 };
-const binned: Binned = { name: "web", was_running: true, volumes: true, ...kept };
+const binned: Binned = { name: "web", was_running: true, restart: "on-failure:3", volumes: true, ...kept };
 const names: Names = {
   container: () => "web", image: () => "web:1", network: () => "back",
   engine: () => ({ name: "far", address: "tcp://box:2376", tls: { ca: "/home/ada/my keys/ca.pem", cert: "", key: "" } }),
   binned: {
-    containers: [{ id: "c", name: "cubby-bin.1763720000.rvf3.web", binned } as Container, { id: "d", name: "cubby-bin.1763720000.n.old", binned: { ...binned, volumes: false } } as Container],
+    containers: [{ id: "c", name: "web", binned } as Container, { id: "d", name: "old", binned: { ...binned, volumes: false } } as Container],
     images: [{ id: "i", tags: ["web:1", "web:2"], binned: kept } as Image],
     volumes: [{ name: "data", binned: kept } as Volume],
   },
@@ -92,8 +92,8 @@ describe("every command", () => {
   });
 
   it("puts back what the bin's name says", () => {
-    expect(asDocker(direct.container_restore, names)).toBe("docker rename cubby-bin.1763720000.rvf3.web web && docker update --restart on-failure:3 web && docker start web");
-    expect(asDocker(direct.bin_empty, names)).toBe("docker rm cubby-bin.1763720000.n.old && docker rm -v cubby-bin.1763720000.rvf3.web");
+    expect(asDocker(direct.container_restore, names)).toBe("docker rename c web && docker update --restart on-failure:3 web && docker start web");
+    expect(asDocker(direct.bin_empty, names)).toBe("docker rm d && docker rm -v c");
     expect(asDocker({ type: "volume", command: volume.restore }, names)).toBe("docker volume rm cubby-bin.1763720000.data");
     expect(asDocker({ type: "image", command: image.restore }, names)).toBe("docker tag i web:1 && docker tag i web:2");
   });

@@ -15,7 +15,7 @@ export async function forEach(containers: readonly Container[], action: (contain
   const work = async () => {
     for (let next = queue.shift(); next; next = queue.shift()) {
       const container = next;
-      if (await notices.attemptOn(async () => (await action(container), true))) done.push(container);
+      if (await notices.attemptOn(async () => (await action(container), true), container.name)) done.push(container);
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));

@@ -51,6 +51,9 @@ export function isUp(container: Container): boolean {
   return container.state === "running" || container.state === "paused" || container.state === "restarting";
 }
 
+/** Of less nobody wants to know how much. */
+const A_MOMENT_MS = 500;
+
 /** One sentence, and how long it ran when that tells something. */
 export function whyStopped(container: Container): string | undefined {
   const reason = container.stop_reason;
@@ -58,7 +61,7 @@ export function whyStopped(container: Container): string | undefined {
   const sentence = reasonText(reason);
   const { started_unix_ms: from, finished_unix_ms: to } = container;
   if (reason.type === "not_started" || reason.type === "start_failed" || from === null || to === null || to < from) return sentence;
-  return `${sentence} ${t("reason.after", { time: duration(to - from, true) })}`;
+  return `${sentence} ${to - from < A_MOMENT_MS ? t("reason.moment") : t("reason.after", { time: duration(to - from, true) })}`;
 }
 
 function reasonText(reason: StopReason): string {
@@ -85,10 +88,10 @@ export function doorLabel(port: Port): string {
 }
 
 export const act = {
-  start: (container: Container) => notices.attemptOn(() => api.start(container.id)),
-  stop: (container: Container) => notices.attemptOn(() => api.stop(container.id)),
-  restart: (container: Container) => notices.attemptOn(() => api.restart(container.id)),
-  pause: (container: Container) => notices.attemptOn(() => api.pause(container.id)),
-  unpause: (container: Container) => notices.attemptOn(() => api.unpause(container.id)),
-  kill: (container: Container) => notices.attemptOn(() => api.kill(container.id)),
+  start: (container: Container) => notices.attemptOn(() => api.start(container.id), container.name),
+  stop: (container: Container) => notices.attemptOn(() => api.stop(container.id), container.name),
+  restart: (container: Container) => notices.attemptOn(() => api.restart(container.id), container.name),
+  pause: (container: Container) => notices.attemptOn(() => api.pause(container.id), container.name),
+  unpause: (container: Container) => notices.attemptOn(() => api.unpause(container.id), container.name),
+  kill: (container: Container) => notices.attemptOn(() => api.kill(container.id), container.name),
 };

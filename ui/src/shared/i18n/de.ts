@@ -197,6 +197,7 @@ export const de: Catalogue = {
   "reason.start_failed": "Er konnte nicht starten: {detail}",
   "reason.machine_stopped": "Die Maschine wurde angehalten, während er lief.",
   "reason.after": "Er lief {time}.",
+  "reason.moment": "Er lief nur einen Augenblick.",
 
   "details.overview": "Überblick",
   "details.logs": "Protokoll",

@@ -197,6 +197,7 @@ export const en = {
   "reason.start_failed": "It could not start: {detail}",
   "reason.machine_stopped": "The machine was stopped while it ran.",
   "reason.after": "It ran for {time}.",
+  "reason.moment": "It ran for a moment only.",
 
   "details.overview": "Overview",
   "details.logs": "Logs",

@@ -188,6 +188,7 @@ export const es: Catalogue = {
   "reason.start_failed": "No pudo arrancar: {detail}",
   "reason.machine_stopped": "La máquina se detuvo mientras funcionaba.",
   "reason.after": "Funcionó durante {time}.",
+  "reason.moment": "Funcionó solo un momento.",
   "details.overview": "Resumen",
   "details.logs": "Registros",
   "details.terminal": "Terminal",

@@ -188,6 +188,7 @@ export const ja: Catalogue = {
   "reason.start_failed": "起動できませんでした: {detail}",
   "reason.machine_stopped": "実行中にマシンが停止しました。",
   "reason.after": "{time} 動きました。",
+  "reason.moment": "ほんの一瞬だけ動きました。",
   "details.overview": "概要",
   "details.logs": "ログ",
   "details.terminal": "ターミナル",

@@ -188,6 +188,7 @@ export const zh: Catalogue = {
   "reason.start_failed": "它无法启动：{detail}",
   "reason.machine_stopped": "它运行时虚拟机被停止了。",
   "reason.after": "它运行了 {time}。",
+  "reason.moment": "它只运行了一瞬间。",
   "details.overview": "概览",
   "details.logs": "日志",
   "details.terminal": "终端",

@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use crate::dirs::Dirs;
 use crate::engine::errors::app_error;
 use crate::engine::files::content::Place;
+use crate::saving;
 use crate::schema::AppError;
 
 /// `XDG_DOWNLOAD_DIR`, else `Downloads` in the home directory; below `CUBBY_HOME` when that is set.
@@ -30,10 +31,10 @@ pub(super) fn place(dirs: &Dirs, chosen: Option<String>) -> Place {
 /// The whole log of a container, with times; says where it is.
 pub(super) async fn logs(docker: &Docker, id: &str, to: &Place) -> Result<PathBuf, AppError> {
     const TITLE: &str = "The log could not be saved";
-    let failed = |err: std::io::Error| AppError::failed(TITLE, err.to_string());
+    let failed = |err: std::io::Error| saving::failed(TITLE, to.path(), &err);
     let found = docker.inspect_container(id, None::<InspectContainerOptions>).await;
     let name = found.map_err(|err| app_error(TITLE, err))?.name.unwrap_or_default();
-    let (file, place) = to.create(&format!("{}.log", name.trim_start_matches('/'))).map_err(failed)?;
+    let (file, saving) = to.create(&format!("{}.log", name.trim_start_matches('/'))).map_err(failed)?;
     let mut file = std::io::BufWriter::new(file);
     let options = LogsOptionsBuilder::default().stdout(true).stderr(true).timestamps(true).tail("all").build();
     let mut parts = docker.logs(id, Some(options)).boxed();
@@ -43,5 +44,5 @@ pub(super) async fn logs(docker: &Docker, id: &str, to: &Place) -> Result<PathBu
         file.write_all(&bytes).map_err(failed)?;
     }
     file.flush().map_err(failed)?;
-    Ok(place)
+    saving.finish().map_err(failed)
 }

@@ -15,6 +15,7 @@ use super::jobs::{self, Progress};
 use super::{Inner, registries, transfer};
 use crate::engine::errors::app_error;
 use crate::engine::{bin, layers, reference};
+use crate::saving::{self, Saving};
 use crate::schema::{
     AppError, FileSource, ImageCommand, ImageFound, ImageRemoved, ImageReply, JobKind, PruneItem, PrunePreview,
     StepState,
@@ -183,10 +184,10 @@ async fn save(
     progress: Arc<Progress>,
 ) -> Result<String, AppError> {
     const TITLE: &str = "The image could not be saved";
-    // Beside its place until it is whole: a cancelled save leaves nothing that looks like an archive.
-    let part = Unfinished(path.with_extension("part"));
-    let failed = |err: std::io::Error| AppError::failed(TITLE, format!("{}: {err}", path.display()));
-    let mut file = tokio::fs::File::create(&part.0).await.map_err(failed)?;
+    let saving = Saving::over(path);
+    let place = saving.place().to_owned();
+    let failed = |err: std::io::Error| saving::failed(TITLE, &place, &err);
+    let mut file = tokio::fs::File::create(saving.part()).await.map_err(failed)?;
     let unique: HashSet<&str> = names.iter().map(String::as_str).collect();
     let unique: Vec<&str> = unique.into_iter().collect();
     let mut parts = std::pin::pin!(docker.export_images(&unique));
@@ -199,14 +200,13 @@ async fn save(
         });
     }
     file.sync_all().await.map_err(failed)?;
-    tokio::fs::rename(&part.0, &path).await.map_err(failed)?;
-    Ok(path.display().to_string())
+    Ok(saving.finish().map_err(failed)?.display().to_string())
 }
 
-/// Removed when the work ends before it is renamed.
-struct Unfinished(std::path::PathBuf);
+/// What a browser sent, removed once it was read.
+struct Sent(std::path::PathBuf);
 
-impl Drop for Unfinished {
+impl Drop for Sent {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
@@ -220,8 +220,8 @@ fn load(inner: &Arc<Inner>, docker: Docker, from: &FileSource) -> Result<ImageRe
     };
     let work = |progress: Arc<Progress>| async move {
         const TITLE: &str = "The image could not be loaded";
-        let _ours = ours.then(|| Unfinished(path.clone()));
-        let failed = |err: std::io::Error| AppError::failed(TITLE, format!("{}: {err}", path.display()));
+        let _ours = ours.then(|| Sent(path.clone()));
+        let failed = |err: std::io::Error| saving::failed(TITLE, &path, &err);
         let file = tokio::fs::File::open(&path).await.map_err(failed)?;
         let total = file.metadata().await.map_err(failed)?.len();
         let told = progress.clone();

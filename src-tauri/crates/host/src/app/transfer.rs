@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 
 use super::Inner;
+use crate::saving;
 use crate::schema::{AppError, FileSource, FileTarget};
 
 /// Of one part, decoded.
@@ -65,7 +66,7 @@ pub(super) fn target(dirs: &crate::dirs::Dirs, to: &FileTarget) -> Result<PathBu
         FileTarget::Downloads { name } => {
             let directory = super::downloads::directory(dirs);
             std::fs::create_dir_all(&directory)
-                .map_err(|err| AppError::failed("There is no folder for downloads", err.to_string()))?;
+                .map_err(|err| saving::failed("There is no folder for downloads", &directory, &err))?;
             let name: String =
                 name.chars().map(|c| if c.is_control() || "/\\:*?\"<>|".contains(c) { '-' } else { c }).collect();
             Ok(free_name(&directory, name.trim_start_matches('.')))

@@ -13,6 +13,7 @@ use crate::daemon;
 use crate::doctor::{self, Verdict};
 use crate::engine::errors::app_error;
 use crate::hardware::Size;
+use crate::saving::{self, Saving};
 use crate::schema::{
     AppError, Check, CheckVerdict, ContainerState, GuestVersion, Held, Limits, MachineSettings, UpkeepCommand,
     UpkeepReply, Usage, UsageItem, UsageKind, Versions,
@@ -137,11 +138,13 @@ fn check(finding: doctor::Finding) -> Check {
 /// The command line has it already; one place decides what goes in.
 async fn bundle(inner: &Inner, path: &std::path::Path) -> Result<(), AppError> {
     const TITLE: &str = "The support file could not be made";
+    // The command refuses to write over a file; whoever chose one in a dialog was asked.
+    let saving = Saving::over(path.to_owned());
     let mut command = tokio::process::Command::new(daemon::program());
-    command.args(["--profile", &inner.dirs.profile, "support", "--output"]).arg(path).kill_on_drop(true);
+    command.args(["--profile", &inner.dirs.profile, "support", "--output"]).arg(saving.part()).kill_on_drop(true);
     let output = command.output().await.map_err(|err| AppError::failed(TITLE, err.to_string()))?;
     if output.status.success() {
-        return Ok(());
+        return saving.finish().map(drop).map_err(|err| saving::failed(TITLE, path, &err));
     }
     let said: String = String::from_utf8_lossy(&output.stderr).chars().take(1000).collect();
     Err(AppError::failed(TITLE, said))

@@ -17,6 +17,7 @@ use super::jobs::{self, Progress};
 use super::{Inner, transfer};
 use crate::doctor;
 use crate::hardware::chain;
+use crate::saving;
 use crate::schema::{AppError, FileSource, FileTarget, JobKind, MachinePhase, UpkeepReply};
 
 /// Copies the data disk to a place of the user's choice.
@@ -25,9 +26,12 @@ pub(super) fn export(inner: &Arc<Inner>, to: &FileTarget) -> Result<UpkeepReply,
     let held = inner.clone();
     let subject = target.display().to_string();
     let work = |_: Arc<Progress>| async move {
+        const TITLE: &str = "The copy could not be made";
         let disk = held.dirs.data_disk();
+        // Before the machine is stopped for nothing.
+        has_room(&disk, &target).map_err(|err| saving::failed(TITLE, &target, &err))?;
         let place = target.clone();
-        while_off(&held, "The copy could not be made", move || copy(&disk, &place)).await?;
+        while_off(&held, TITLE, &target, move || copy(&disk, &place)).await?;
         Ok(target.display().to_string())
     };
     Ok(UpkeepReply::Job { id: jobs::begin(inner, JobKind::Export, &subject, work) })
@@ -48,7 +52,9 @@ pub(super) fn import(inner: &Arc<Inner>, from: &FileSource) -> Result<UpkeepRepl
             if !sound {
                 return Err(AppError::failed(TITLE, "this file is no copy of a machine's data, or a damaged one"));
             }
-            while_off(&held, TITLE, move || copy(&from, &disk)).await
+            has_room(&from, &disk).map_err(|err| saving::failed(TITLE, &disk, &err))?;
+            let place = disk.clone();
+            while_off(&held, TITLE, &place, move || copy(&from, &disk)).await
         };
         let done = done.await;
         if ours {
@@ -62,7 +68,8 @@ pub(super) fn import(inner: &Arc<Inner>, from: &FileSource) -> Result<UpkeepRepl
 /// Removes everything; the next start makes an empty machine. The page asks first, and offers [`export`].
 pub(super) async fn reset(inner: &Inner) -> Result<UpkeepReply, AppError> {
     let disk = inner.dirs.data_disk();
-    while_off(inner, "The machine could not be reset", move || {
+    let place = disk.clone();
+    while_off(inner, "The machine could not be reset", &place, move || {
         let _lock = locked(&disk)?;
         match std::fs::remove_file(&disk) {
             Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
@@ -77,6 +84,7 @@ pub(super) async fn reset(inner: &Inner) -> Result<UpkeepReply, AppError> {
 async fn while_off<T: Send + 'static>(
     inner: &Inner,
     title: &str,
+    place: &Path,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, AppError> {
     let phase = inner.own.lock().unwrap_or_else(std::sync::PoisonError::into_inner).phase;
@@ -92,7 +100,28 @@ async fn while_off<T: Send + 'static>(
             .await
             .map_err(|err| AppError::failed("The machine did not start again", chain(&err)))?;
     }
-    done.map_err(|err| AppError::failed(title, err.to_string()))
+    done.map_err(|err| saving::failed(title, place, &err))
+}
+
+/// Where both are on one filesystem, nobody can tell beforehand: it may let them share what they have in common.
+#[cfg(unix)]
+fn has_room(from: &Path, to: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(source) = std::fs::metadata(from) else { return Ok(()) };
+    let directory = to.parent().unwrap_or(to);
+    if std::fs::metadata(directory)?.dev() == source.dev() {
+        return Ok(());
+    }
+    match doctor::space(directory) {
+        Some((free_bytes, _)) if free_bytes < source.blocks() * 512 => Err(io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Said when the copy is made.
+#[cfg(not(unix))]
+fn has_room(_from: &Path, _to: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Both files are locked where they exist: neither is to change.
@@ -128,6 +157,13 @@ mod tests {
         std::fs::write(&disk, b"two").unwrap();
         copy(&kept, &disk).unwrap();
         assert_eq!(std::fs::read(&disk).unwrap(), b"one");
+        let nowhere = dir.path().join("gone/kept.img");
+        assert_eq!(
+            has_room(&disk, &nowhere).unwrap_err().kind(),
+            io::ErrorKind::NotFound,
+            "said before anything stops"
+        );
+        has_room(&disk, &kept).unwrap();
         let running = File::open(&disk).unwrap();
         running.try_lock().unwrap();
         assert!(copy(&kept, &disk).unwrap_err().to_string().contains("in use"));

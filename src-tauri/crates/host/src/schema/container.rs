@@ -136,6 +136,8 @@ pub struct Binned {
     pub until_unix_ms: u64,
     /// It ran and is started again when it is taken out.
     pub was_running: bool,
+    /// Its restart policy, as the docker command is told it.
+    pub restart: Option<String>,
     /// Its unnamed volumes go with it.
     pub volumes: bool,
 }

@@ -41,6 +41,18 @@ enum Restart {
     OnFailure(u32),
 }
 
+impl Restart {
+    /// As the docker command is told; none without one.
+    fn policy(self) -> Option<String> {
+        match self {
+            Self::No => None,
+            Self::Always => Some("always".into()),
+            Self::UnlessStopped => Some("unless-stopped".into()),
+            Self::OnFailure(times) => Some(format!("on-failure:{times}")),
+        }
+    }
+}
+
 impl Mark {
     fn write(&self) -> String {
         let restart = match self.restart {
@@ -84,6 +96,7 @@ pub fn read(name: &str) -> Option<Binned> {
         at_unix_ms: kept.at_unix_ms,
         until_unix_ms: kept.until_unix_ms,
         was_running: mark.running,
+        restart: mark.restart.policy(),
         volumes: mark.volumes,
     })
 }

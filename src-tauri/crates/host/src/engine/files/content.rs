@@ -13,6 +13,7 @@ use bollard::query_parameters::UploadToContainerOptionsBuilder;
 
 use super::{archive, clean};
 use crate::engine::errors::app_error;
+use crate::saving::{self, Saving};
 use crate::schema::{AppError, FileContent};
 
 /// Shown, and at most written back.
@@ -20,6 +21,7 @@ const MAX_TEXT_BYTES: u64 = 256 << 10;
 /// Links followed to the end, as the kernel does.
 const MAX_LINKS: u32 = 10;
 const MAX_PART_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 64 << 10;
 const MAX_UPLOAD_BYTES: u64 = 4 << 30;
 const UPLOADS_AT_ONCE: usize = 16;
 
@@ -133,10 +135,19 @@ pub enum Place {
 }
 
 impl Place {
-    pub fn create(&self, name: &str) -> io::Result<(File, PathBuf)> {
+    pub fn path(&self) -> &Path {
         match self {
-            Self::Into(directory) => new_file(directory, name),
-            Self::Exactly(path) => Ok((File::create(path)?, path.clone())),
+            Self::Into(path) | Self::Exactly(path) => path,
+        }
+    }
+
+    pub fn create(&self, name: &str) -> io::Result<(File, Saving)> {
+        match self {
+            Self::Into(directory) => Saving::into(directory, name),
+            Self::Exactly(path) => {
+                let saving = Saving::over(path.clone());
+                Ok((File::create(saving.part())?, saving))
+            }
         }
     }
 }
@@ -147,48 +158,46 @@ pub async fn save(docker: &Docker, id: &str, path: &str, to: Place) -> Result<Pa
     let path = clean(path);
     let source = archive(docker, id, &path);
     let name = path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("container").to_owned();
+    let place = to.path().to_owned();
     let saved = tokio::task::spawn_blocking(move || save_archive(source, &name, &to)).await;
-    saved.map_err(|err| AppError::failed(TITLE, err.to_string()))?.map_err(|err| failed(TITLE, err))
+    saved.map_err(|err| AppError::failed(TITLE, err.to_string()))?.map_err(|err| match err {
+        Broken::There(err) => failed(TITLE, err),
+        Broken::Here(err) => saving::failed(TITLE, &place, &err),
+    })
 }
 
-fn save_archive(source: impl Read, name: &str, to: &Place) -> io::Result<PathBuf> {
+/// Which end of a copy failed.
+enum Broken {
+    There(io::Error),
+    Here(io::Error),
+}
+
+fn save_archive(source: impl Read, name: &str, to: &Place) -> Result<PathBuf, Broken> {
     // What comes is an archive in any case: its first header tells whether one file is all there is in it.
     let mut head = [0; 512];
     let mut source = source;
-    source.read_exact(&mut head)?;
+    source.read_exact(&mut head).map_err(Broken::There)?;
     let file = tar::Header::from_byte_slice(&head).entry_type() == tar::EntryType::Regular;
     let whole = io::Cursor::new(head).chain(source);
     if !file {
-        let (mut out, place) = to.create(&format!("{name}.tar"))?;
-        let mut whole = whole;
-        io::copy(&mut whole, &mut out)?;
-        return Ok(place);
+        return copy(whole, &format!("{name}.tar"), to);
     }
     let mut archive = tar::Archive::new(whole);
-    let mut entry = archive.entries()?.next().ok_or_else(|| io::Error::other("the archive is empty"))??;
-    let (mut out, place) = to.create(name)?;
-    io::copy(&mut entry, &mut out)?;
-    Ok(place)
+    let first = archive
+        .entries()
+        .and_then(|mut entries| entries.next().unwrap_or_else(|| Err(io::Error::other("the archive is empty"))));
+    copy(first.map_err(Broken::There)?, name, to)
 }
 
-/// A file of a name that was not there: `log.txt`, `log (2).txt`, …
-pub fn new_file(directory: &Path, name: &str) -> io::Result<(File, PathBuf)> {
-    std::fs::create_dir_all(directory)?;
-    let name: String = name.chars().map(|c| if c == '/' || c == '\\' || c.is_control() { '_' } else { c }).collect();
-    let (stem, extension) = match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() => (stem.to_owned(), format!(".{extension}")),
-        _ => (name.clone(), String::new()),
-    };
-    for number in 1..1000 {
-        let name = if number == 1 { name.clone() } else { format!("{stem} ({number}){extension}") };
-        let place = directory.join(name);
-        match File::create_new(&place) {
-            Ok(file) => return Ok((file, place)),
-            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(err) => return Err(err),
+fn copy(mut source: impl Read, name: &str, to: &Place) -> Result<PathBuf, Broken> {
+    let (mut out, saving) = to.create(name).map_err(Broken::Here)?;
+    let mut part = vec![0; READ_BYTES];
+    loop {
+        match source.read(&mut part).map_err(Broken::There)? {
+            0 => return saving.finish().map_err(Broken::Here),
+            len => out.write_all(&part[..len]).map_err(Broken::Here)?,
         }
     }
-    Err(io::Error::other(format!("{} has too many files of that name", directory.display())))
 }
 
 /// Uploads under way: files without a name, gone with the process.
@@ -310,13 +319,5 @@ mod tests {
         let mut text = String::new();
         entry.read_to_string(&mut text).unwrap();
         assert_eq!(text, "hello world");
-    }
-
-    #[test]
-    fn saved_files_never_replace_others() {
-        let directory = tempfile::tempdir().unwrap();
-        let names: Vec<_> =
-            (0..3).map(|_| new_file(directory.path(), "a/b.txt").unwrap().1.file_name().unwrap().to_owned()).collect();
-        assert_eq!(names, ["a_b.txt", "a_b (2).txt", "a_b (3).txt"]);
     }
 }
