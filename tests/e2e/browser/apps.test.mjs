@@ -314,12 +314,50 @@ step("what was done is told as lines for a shell", async () => {
   await gone("dialog[open]");
 });
 
+step("each thing has its commands, to be copied before anything is done", async () => {
+  await page.click("[data-container=web] [aria-haspopup=menu]");
+  await page.click("[role=menuitem]:has-text('As commands')");
+  await reads("dialog[open]", "docker cp web:/PATH .");
+  assert.match(await text("dialog[open]"), /export DOCKER_HOST=unix:\/\/.*docker stop web.*docker exec -it web sh/s);
+  await walk.accessible("commands", "dialog[open]");
+  await page.keyboard.press("Escape");
+  await page.click("[data-container=web] [aria-haspopup=menu]");
+  await page.click("[role=menuitem].danger");
+  await page.click("[data-same] summary");
+  await reads("[data-same] [data-line]", "docker rm -f");
+  await page.keyboard.press("Escape");
+  await gone("dialog[open]");
+});
+
+step("the palette puts what is done to containers first", async () => {
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("st");
+  await until("start or stop first", async () => /: (Start|Stop)$/.test(await text("#verb-0")));
+  await page.keyboard.press("Escape");
+  await gone("dialog[open]");
+});
+
+step("something to try runs with one click", async () => {
+  const serve = ["/bin/sh", "-c", "exec /bin/busybox httpd -f -p 80 -h /srv"];
+  place.docker("load", "-q", "-i", imageArchive(place.home, "nginx:alpine", [{ "srv/index.html": "tried" }], { Cmd: serve, StopSignal: "SIGKILL" }));
+  await go("home");
+  await sees("[data-thing=web] svg:nth-of-type(1)");
+  await walk.accessible("gallery", "[data-gallery]");
+  await page.click("[data-thing=web]");
+  await reads("section.details h2", "web-");
+  const name = (await text("section.details h2")).trim();
+  const [door] = inspect(name).NetworkSettings.Ports["80/tcp"];
+  assert.equal(door.HostIp, "127.0.0.1", "open to this computer only");
+  assert.equal(await (await fetch(`http://127.0.0.1:${door.HostPort}/`)).text(), "tried");
+  place.docker("rm", "-f", name);
+});
+
 step("nothing sticks out of a small window, written to the right or to the left", async () => {
   const before = page.viewportSize();
   for (const direction of ["ltr", "rtl"]) {
     await page.evaluate((value) => { document.documentElement.dir = value; }, direction);
-    for (const width of [1280, 800]) {
-      await page.setViewportSize({ width, height: 800 });
+    for (const [width, height] of [[1280, 800], [800, 800], [640, 480]]) {
+      await page.setViewportSize({ width, height });
       for (const name of ["home", "apps", "images", "data", "doors", "networks", "library", "machine", "settings"]) {
         await go(name);
         await sees("main h1");
@@ -330,6 +368,11 @@ step("nothing sticks out of a small window, written to the right or to the left"
       await sees("[role=menu]");
       await walk.fits(`menu, ${direction}, ${width}`);
       await page.keyboard.press("Escape");
+      await page.click("[data-container=web] a.main");
+      for (const name of ["overview", "logs", "terminal", "files", "stats", "processes", "environment", "inspect"]) {
+        await tab(name);
+        await walk.fits(`${name}, ${direction}, ${width}`);
+      }
     }
   }
   await shot("rtl-small");

@@ -78,7 +78,7 @@ export class Walk {
     assert.deepEqual(violations.flatMap(({ id, nodes }) => nodes.map((node) => `${where}: ${id}: ${node.html} ${node.any.map((one) => one.message).join("; ")}`)), []);
   }
 
-  /** Nothing sticks out of the window sideways, but for what can be scrolled to. */
+  /** Nothing sticks out of the window sideways, but for what can be scrolled to, and nothing that can be clicked is cut off. */
   async fits(where) {
     await still(this.page);
     const out = await this.page.evaluate(() => {
@@ -88,7 +88,20 @@ export class Walk {
         return width > 1 && (left < -1 || right > innerWidth + 1);
       };
       const meant = [...document.body.querySelectorAll("main *, nav *, dialog *, [popover]")].filter((element) => element.checkVisibility() && beyond(element));
-      return meant.filter((element) => element.matches("[popover] *, [popover]") || !scrolls(element.parentElement)).map((element) => element.outerHTML.slice(0, 160));
+      // Nobody can click what is cut off and cannot be scrolled to.
+      const cutOff = (element) => {
+        const { left, right, width } = element.getBoundingClientRect();
+        for (let around = element.parentElement; width > 1 && around && around !== document.body; around = around.parentElement) {
+          const { overflowX } = getComputedStyle(around);
+          if (/auto|scroll/.test(overflowX)) return false;
+          const box = around.getBoundingClientRect();
+          if (overflowX !== "visible" && (left < box.left - 1 || right > box.right + 1)) return true;
+        }
+        return false;
+      };
+      const controls = [...document.querySelectorAll("main :is(button, a, input, select)")].filter((element) => element.checkVisibility() && cutOff(element));
+      const sticksOut = meant.filter((element) => element.matches("[popover] *, [popover]") || !scrolls(element.parentElement));
+      return [...sticksOut, ...controls].map((element) => element.outerHTML.slice(0, 160));
     });
     assert.deepEqual(out, [], `${where}: out of the window`);
   }

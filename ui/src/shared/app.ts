@@ -4,7 +4,7 @@ import type { Command, Container, Image, RunContainer } from "../bindings/schema
 import type { Platform } from "../platform/platform";
 import { asDocker, type Names } from "../features/commands/docker";
 import { commands } from "../features/commands/done.svelte";
-import { activity } from "../features/jobs/activity.svelte";
+import { activity, known } from "../features/jobs/activity.svelte";
 import { told } from "../features/jobs/news";
 import { Client } from "./client";
 import { t, wordsFor, type Key } from "./i18n";
@@ -28,7 +28,8 @@ export function start(on: Platform): void {
     return () => commands.add(line);
   };
   world.onState = announce;
-  world.onSnapshot = ({ machine }) => {
+  world.onSnapshot = ({ machine, jobs }) => {
+    known(jobs);
     // Whoever opens the app wants it ready. Once: who stops the machine later means it.
     if (first && machine.phase === "off") void notices.attempt(api.startMachine);
     first = false;

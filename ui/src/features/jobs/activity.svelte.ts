@@ -22,6 +22,8 @@ class Activity {
 
   ended(job: Job): void {
     this.fresh.add(job.id);
+    waiting.get(job.id)?.(job);
+    waiting.delete(job.id);
     setTimeout(() => this.fresh.delete(job.id), FRESH_MS);
   }
 
@@ -32,3 +34,20 @@ class Activity {
 }
 
 export const activity = new Activity();
+
+const waiting = new Map<number, (job: Job | undefined) => void>();
+
+/** When a job ends, however; undefined when nobody knows it any more. Asked while it is known to run. */
+export function ended(id: number): Promise<Job | undefined> {
+  return new Promise((resolve) => waiting.set(id, resolve));
+}
+
+/** All that the host knows now: what ended while it could not be heard ended all the same. */
+export function known(jobs: readonly Job[]): void {
+  for (const [id, tell] of waiting) {
+    const job = jobs.find((one) => one.id === id);
+    if (job?.state === "running") continue;
+    waiting.delete(id);
+    tell(job);
+  }
+}
