@@ -64,7 +64,7 @@ fn mistakes_are_answered_in_dockerds_words() {
             "--subnet 10.215.0.0/24 --ip-range 10.215.0.5/25 kind-bad",
             "invalid ip-range 10.215.0.5/25: it should be 10.215.0.0/25",
         ),
-        ("-d nonsense kind-bad", "could not find plugin nonsense in v1 plugin registry: plugin \"nonsense\" not found"),
+        ("-d nonsense kind-bad", "plugin \"nonsense\" not found"),
         ("-d host kind-bad", "only one instance of \"host\" network is allowed"),
         ("-d overlay kind-bad", "This node is not a swarm manager."),
         ("--scope swarm kind-bad", "cannot create a swarm scoped network when swarm is not active"),

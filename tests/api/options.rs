@@ -48,7 +48,7 @@ fn limits_out_of_range_and_conflicts_are_refused() {
         ),
         (json!({"CpuQuota": 1}), "CPU cfs quota can not be less than 1ms (i.e. 1000)"),
         (json!({"CpuShares": -1}), "invalid CPU shares (-1): value must be a positive integer"),
-        (json!({"CpusetCpus": "a"}), "Invalid value a for cpuset cpus"),
+        (json!({"CpusetCpus": "a"}), "Invalid value a for cpuset cpus: invalid format: a"),
         (
             json!({"IOMaximumBandwidth": 1}),
             "invalid option: QoS maximum bandwidth configuration is not supported on linux",

@@ -77,7 +77,7 @@ impl Error {
     }
 
     pub(crate) fn truncated() -> Self {
-        Self::Archive("it is truncated (unexpected end)".into())
+        Self::Archive("unexpected EOF".into())
     }
 
     /// True when the input is to blame, not this machine.

@@ -81,7 +81,9 @@ fn failure(error: &Error) -> Message {
 
 /// What a build remembers are images: `image prune` removes those. Wrong requests are refused all the same.
 async fn prune(version: ApiVersion, query: Query) -> Result<Json<Value>, ApiError> {
-    query.filters()?.allow(&PRUNE_FILTERS)?;
+    query.filters()?.allow(&PRUNE_FILTERS).map_err(|error| {
+        ApiError::from(Error::new(error.kind(), format!("failed to prune build cache: {}", error.message())))
+    })?;
     // Source: moby `postPrune`; the other sizes came with 1.48.
     let sizes: &[&str] = if version < ApiVersion(48) { &["keep-storage"] } else { &PRUNE_SIZES };
     for name in sizes {

@@ -16,9 +16,12 @@ impl Signal {
     pub const KILL: Self = Self(signals::KILL);
 
     /// # Errors
-    /// `invalid signal: …`.
+    /// `invalid signal: …`; for a number that is none, that it is not supported. Source: moby daemon/kill.go `ContainerKill`.
     pub fn parse(text: &str) -> Result<Self> {
-        signals::parse(text).map(Self)
+        signals::parse(text).map(Self).map_err(|error| match text.parse::<i32>() {
+            Ok(number) if number != 0 => Error::invalid(format!("the linux daemon does not support signal {number}")),
+            _ => error,
+        })
     }
 }
 

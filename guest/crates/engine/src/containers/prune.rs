@@ -63,9 +63,7 @@ fn until(filters: &Filters) -> Result<Option<SystemTime>> {
         time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok().map(SystemTime::from)
     };
     let parsed = go_duration(text).and_then(|ago| SystemTime::now().checked_sub(ago)).or_else(absolute);
-    parsed.map(Some).ok_or_else(|| {
-        Error::invalid(format!("invalid filter 'until={text}': failed to parse value as time or duration"))
-    })
+    parsed.map(Some).ok_or_else(|| Error::invalid(format!("failed to parse value as time or duration: {text:?}")))
 }
 
 #[cfg(test)]

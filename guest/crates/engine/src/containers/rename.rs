@@ -11,7 +11,9 @@ impl Containers {
         let container = self.find(name)?;
         let _transition = container.transition.lock().await;
         let old = container.record().name.clone();
-        let new = names::check(new)
+        // Why with a slash: so dockerd names it here.
+        let slashed = format!("/{}", new.strip_prefix('/').unwrap_or(new));
+        let new = names::check(&slashed)
             .map_err(|error| Error::invalid(format!("Error when allocating new name: {}", error.message())))?
             .to_owned();
         if old == new {

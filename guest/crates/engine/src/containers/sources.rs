@@ -58,6 +58,11 @@ pub(super) fn open_below(root: impl AsFd, subpath: &str) -> Result<OwnedFd> {
     openat2(root, subpath, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), flags).map_err(|source| {
         let fault = match source {
             rustix::io::Errno::XDEV => format!("path concatenation escapes the base directory, subpath: {subpath}"),
+            rustix::io::Errno::NOENT => {
+                return Error::internal(format!(
+                    "cannot access path {subpath}: lstat {subpath}: no such file or directory"
+                ));
+            }
             _ => format!("cannot access path {subpath}"),
         };
         Error::system(fault, std::io::Error::from(source))

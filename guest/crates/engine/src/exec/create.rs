@@ -66,11 +66,11 @@ impl Containers {
             return Err(Error::conflict(format!("container {} is not running", container.id)));
         }
         if state.paused {
-            return Err(Error::conflict(format!("container {name} is paused, unpause the container before exec")));
+            return Err(Error::conflict(format!("Container {name} is paused, unpause the container before exec")));
         }
         if state.restarting {
             return Err(Error::conflict(format!(
-                "container {} is restarting, wait until the container is running",
+                "Container {} is restarting, wait until the container is running",
                 container.id
             )));
         }

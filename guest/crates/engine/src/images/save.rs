@@ -9,7 +9,7 @@ use cubby_image::{
 };
 
 use super::{Image, Images, find::lookup, index::Index, list::created_at, load::describe};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 impl Images {
     /// What [`Images::save`] would write: so that a wrong name is an error before the answer begins.
@@ -80,7 +80,12 @@ fn meant(index: &Index, asked: &str) -> Result<Vec<(Arc<Image>, Vec<Reference>)>
             return Ok(tags);
         }
     }
-    let image = lookup(index, asked)?;
+    // Source: moby image/tarexport/save.go: what has a tag is looked for among the names alone.
+    let image = lookup(index, asked).map_err(|error| match (error.kind(), &reference) {
+        (ErrorKind::NotFound, Some(name)) if name.tag().is_some() => Error::not_found("reference does not exist"),
+        (ErrorKind::NotFound, _) => Error::not_found(format!("No such image: {asked}")),
+        _ => error,
+    })?;
     let tag =
         reference.filter(|name| name.digest().is_none() && index.named(name).is_some_and(|found| found.id == image.id));
     Ok(vec![(image, tag.into_iter().collect())])

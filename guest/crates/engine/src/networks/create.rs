@@ -110,9 +110,7 @@ fn driver(request: &NetworkCreateRequest) -> Result<Driver> {
             ErrorKind::Forbidden,
             "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
         )),
-        driver => Err(Error::not_found(format!(
-            "could not find plugin {driver} in v1 plugin registry: plugin \"{driver}\" not found"
-        ))),
+        driver => Err(Error::not_found(format!("plugin {driver:?} not found"))),
     }
 }
 

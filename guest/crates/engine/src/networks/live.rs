@@ -93,11 +93,13 @@ impl Networks {
     }
 
     fn disconnect_blocking(self: &Arc<Self>, network: &str, container: &str, force: bool) -> Result<()> {
-        let record = self.table().network(network)?.record.clone();
+        // Why in this order: moby `DisconnectContainerFromNetwork` looks for the container first.
         let user = match self.user(container) {
-            Err(_) if force => return self.drop_stale(&record.id, container),
-            user => user?,
+            Err(_) if force => None,
+            user => Some(user?),
         };
+        let record = self.table().network(network)?.record.clone();
+        let Some(user) = user else { return self.drop_stale(&record.id, container) };
         if record.driver == Driver::Host {
             return Err(Error::new(
                 ErrorKind::Forbidden,

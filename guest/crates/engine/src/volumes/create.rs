@@ -65,8 +65,9 @@ impl Volumes {
 fn complete(request: VolumeCreateOptions) -> Result<VolumeRecord> {
     let driver = request.driver.unwrap_or_default();
     if !matches!(driver.as_str(), "" | "local" | "default") {
+        let name = request.name.unwrap_or_default();
         return Err(Error::not_found(format!(
-            "error looking up volume plugin {driver}: plugin \"{driver}\" not found"
+            "create {name}: error looking up volume plugin {driver}: plugin {driver:?} not found"
         )));
     }
     if request.cluster_volume_spec.is_some() {

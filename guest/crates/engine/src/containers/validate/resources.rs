@@ -173,7 +173,7 @@ impl Containers {
             (&wanted.cpuset_mems, &online.nodes, "mems", "memory nodes"),
         ] {
             let Some(set) = numbers(wanted) else {
-                return refuse(format!("Invalid value {wanted} for cpuset {what}"));
+                return refuse(format!("Invalid value {wanted} for cpuset {what}: invalid format: {wanted}"));
             };
             if !set.is_subset(&numbers(available).unwrap_or_default()) {
                 return refuse(format!(
