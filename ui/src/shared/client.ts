@@ -13,6 +13,7 @@ import type {
   TerminalInput,
 } from "../bindings/schema";
 import type { Listener, Platform } from "../platform/platform";
+import { titled } from "./titles";
 
 export type ReplyOf<T extends Reply["type"]> = Extract<Reply, { type: T }>;
 export type EventOf = Extract<HostMessage, { type: "changes" }>["changes"][number]["event"];
@@ -134,7 +135,7 @@ export class Client implements Listener {
         this.take(message.id)?.resolve(message.reply);
         break;
       case "error":
-        this.take(message.id)?.reject(new CallError(message.error));
+        this.take(message.id)?.reject(new CallError({ ...message.error, title: titled(message.error.title) }));
         break;
       case "snapshot":
         this.watcher.snapshot(message.snapshot);

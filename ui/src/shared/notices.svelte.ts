@@ -3,6 +3,7 @@
 import type { AppError, Remedy } from "../bindings/schema";
 import { CallError } from "./client";
 import { t } from "./i18n";
+import { titled } from "./titles";
 
 export interface Notice {
   id: number;
@@ -30,7 +31,7 @@ class Notices {
 
   /** Something that was followed broke off. */
   broke(error: AppError): void {
-    this.add({ kind: "error", title: error.title, detail: error.detail, remedy: error.remedy, retry: undefined, passing: true });
+    this.add({ kind: "error", title: titled(error.title), detail: error.detail, remedy: error.remedy, retry: undefined, passing: true });
   }
 
   /** The engine went away, which is shown; what broke with it needs no words of its own. */

@@ -25,6 +25,10 @@ describe("matchingVerbs", () => {
     expect(labels("pull redis", verb("web: Stop", 1), verb("Fetch redis", undefined, true))).toEqual(["Fetch redis"]);
   });
 
+  it("knows the docker command's word in every language", () => {
+    expect(matchingVerbs([{ label: "web: 日志", also: "logs" }, { label: "web: 停止", also: "stop" }], "st").map(({ label }) => label)).toEqual(["web: 停止"]);
+  });
+
   it("fits languages without spaces and names with signs", () => {
     expect(labels("停", verb("web: 停止", 1))).toEqual(["web: 停止"]);
     expect(labels("a.b[", verb("a.b[c: Stop", 1))).toEqual(["a.b[c: Stop"]);

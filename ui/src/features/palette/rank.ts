@@ -13,7 +13,7 @@ const INSIDE = 4;
 
 const NEAR_USUALLY: Near = 2;
 
-type Ranked = Pick<Verb, "label" | "always" | "near">;
+type Ranked = Pick<Verb, "label" | "also" | "always" | "near">;
 
 /** Every word of the query must occur. Without one the list stays as it is, but for the thing on the page. */
 export function matchingVerbs<T extends Ranked>(list: readonly T[], query: string): T[] {
@@ -34,8 +34,9 @@ function rank(verb: Ranked, words: readonly string[]): number | null {
   const [named, done] = [label.slice(0, Math.max(colon, 0)), label.slice(colon < 0 ? 0 : colon + 2)];
   let sum = 0;
   for (const word of words) {
-    if (!label.includes(word)) return null;
-    sum += begins(done, word) ? DONE : named === word ? CALLED : begins(named, word) ? NAMED : INSIDE;
+    const also = verb.also !== undefined && begins(verb.also, word);
+    if (!also && !label.includes(word)) return null;
+    sum += also || begins(done, word) ? DONE : named === word ? CALLED : begins(named, word) ? NAMED : INSIDE;
   }
   return sum;
 }

@@ -24,6 +24,8 @@ export interface Verb {
   always?: boolean;
   /** What kind of thing it is about: between equals the nearer one comes first. */
   near?: Near;
+  /** What the docker command calls it, whatever the language. */
+  also?: string;
 }
 
 /** The container on the page, any container, the app's pages and its machine, other things, settings. */
@@ -102,7 +104,7 @@ function ofImage(image: Image): Verb[] {
 }
 
 function ofContainer(container: Container): Verb[] {
-  const verb = (name: string, label: string, icon: IconName, run: () => void): Verb => ({ key: `${container.id}:${name}`, label: `${container.name}: ${label}`, icon, run });
+  const verb = (name: string, label: string, icon: IconName, run: () => void): Verb => ({ key: `${container.id}:${name}`, label: `${container.name}: ${label}`, also: name, icon, run });
   const open = (tab: "overview" | "logs" | "terminal") => () => router.go("apps", container.id, tab);
   const list = [verb("show", t("details.overview"), "apps", open("overview")), verb("logs", t("action.logs"), "logs", open("logs"))];
   if (container.state === "running") list.push(verb("terminal", t("action.terminal"), "terminal", open("terminal")));

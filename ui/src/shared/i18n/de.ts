@@ -5,10 +5,12 @@ import { run } from "./de/run";
 import type { Catalogue } from ".";
 import { around } from "./de/around";
 import { stores } from "./de/stores";
+import { titles } from "./de/titles";
 
 export const de: Catalogue = {
   ...around,
   ...stores,
+  ...titles,
   ...container,
   ...run,
   "app.name": "Cubby",

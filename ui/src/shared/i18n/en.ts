@@ -5,10 +5,12 @@ import { run } from "./en/run";
 
 import { around } from "./en/around";
 import { stores } from "./en/stores";
+import { titles } from "./en/titles";
 
 export const en = {
   ...around,
   ...stores,
+  ...titles,
   ...container,
   ...run,
   "app.name": "Cubby",

@@ -5,12 +5,14 @@ import { around } from "./es/around";
 import { container } from "./es/container";
 import { run } from "./es/run";
 import { stores } from "./es/stores";
+import { titles } from "./es/titles";
 
 export const es: Catalogue = {
   ...around,
   ...container,
   ...run,
   ...stores,
+  ...titles,
   "app.name": "Cubby",
   "nav.label": "Páginas",
   "nav.home": "Inicio",

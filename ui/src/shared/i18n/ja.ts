@@ -5,12 +5,14 @@ import { around } from "./ja/around";
 import { container } from "./ja/container";
 import { run } from "./ja/run";
 import { stores } from "./ja/stores";
+import { titles } from "./ja/titles";
 
 export const ja: Catalogue = {
   ...around,
   ...container,
   ...run,
   ...stores,
+  ...titles,
   "app.name": "Cubby",
   "nav.label": "ページ",
   "nav.home": "ホーム",

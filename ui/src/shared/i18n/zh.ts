@@ -5,12 +5,14 @@ import { around } from "./zh/around";
 import { container } from "./zh/container";
 import { run } from "./zh/run";
 import { stores } from "./zh/stores";
+import { titles } from "./zh/titles";
 
 export const zh: Catalogue = {
   ...around,
   ...container,
   ...run,
   ...stores,
+  ...titles,
   "app.name": "Cubby",
   "nav.label": "页面",
   "nav.home": "主页",
