@@ -337,6 +337,24 @@ step("the palette puts what is done to containers first", async () => {
   await gone("dialog[open]");
 });
 
+step("charts are drawn again in the colours that are chosen in the app", async () => {
+  const choose = async (words) => {
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type(words);
+    await reads("#verb-0", words);
+    await page.keyboard.press("Enter");
+    await gone("dialog[open]");
+  };
+  await page.click("[data-container=web] a.main");
+  await tab("stats");
+  const chart = await sees("[data-chart] canvas");
+  await choose("Dark");
+  await until("another chart", () => chart.evaluate((canvas) => !canvas.isConnected));
+  await sees("[data-chart] canvas");
+  await choose("Like the system");
+  await sees("html[data-theme=light]");
+});
+
 step("something to try runs with one click", async () => {
   const serve = ["/bin/sh", "-c", "exec /bin/busybox httpd -f -p 80 -h /srv"];
   place.docker("load", "-q", "-i", imageArchive(place.home, "nginx:alpine", [{ "srv/index.html": "tried" }], { Cmd: serve, StopSignal: "SIGKILL" }));
