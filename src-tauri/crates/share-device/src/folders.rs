@@ -50,20 +50,20 @@ impl Folders {
     }
 
     /// What of the folders the guest's paths lead to: real paths, none below another, sorted. Blocking.
+    ///
+    /// Paths are compared as the system resolves them: through links (`/tmp` is `/private/tmp` on a Mac), and in any case of
+    /// letters where it makes no difference.
     pub fn used(&self, in_guest: &[String]) -> Vec<PathBuf> {
         let mut found: Vec<PathBuf> = Vec::new();
-        for folder in self.iter() {
-            let Some(place) = paths::in_guest(folder) else { continue };
-            let place = Path::new(&place);
-            for wanted in in_guest.iter().map(Path::new) {
-                if place.starts_with(wanted) {
-                    found.push(folder.to_owned());
-                } else if let Ok(rest) = wanted.strip_prefix(place)
-                    // Through a link it may lead anywhere; events name real paths.
-                    && let Ok(real) = folder.join(rest).canonicalize()
-                    && real.starts_with(folder)
-                {
-                    found.push(real);
+        for wanted in in_guest {
+            let real = paths::on_host(wanted).and_then(|path| path.canonicalize().ok());
+            for folder in self.iter() {
+                let above = paths::in_guest(folder).is_some_and(|place| Path::new(&place).starts_with(wanted));
+                match &real {
+                    Some(real) if real.starts_with(folder) => found.push(real.clone()),
+                    Some(real) if above || folder.starts_with(real) => found.push(folder.to_owned()),
+                    None if above => found.push(folder.to_owned()),
+                    _ => {}
                 }
             }
         }
@@ -153,8 +153,12 @@ mod tests {
         std::fs::write(root.join("file"), "").unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink(root.join("a"), root.join("link")).unwrap();
-        let wanted = ["a/b", "a", "link", "file", "none"].map(|name| root.join(name));
-        let (folders, errors) = Folders::new(wanted.into_iter().chain(["/".into(), "relative".into()]));
+        #[cfg(not(unix))]
+        std::fs::create_dir(root.join("a/link")).unwrap();
+        let wanted =
+            ["a/b", "a", if cfg!(unix) { "link" } else { "a/link" }, "file", "none"].map(|name| root.join(name));
+        let (folders, errors) =
+            Folders::new(wanted.into_iter().chain([root.ancestors().last().unwrap().into(), "relative".into()]));
         assert_eq!(folders.iter().collect::<Vec<_>>(), [root.join("a")]);
         assert!(
             matches!(
@@ -186,12 +190,27 @@ mod tests {
         };
         assert_eq!(used(&["home/src/app", "home/src"]), [root.join("home/src")]);
         assert_eq!(used(&["home/link"]), [root.join("home/src")], "the real place");
+        std::os::unix::fs::symlink(root.join("home"), root.join("way")).unwrap();
+        assert_eq!(used(&["way/src"]), [root.join("home/src")], "by a way from outside");
         assert_eq!(used(&["home/out", "home/../secret", "secret", "home/none", "homely"]), [] as [PathBuf; 0]);
         assert_eq!(used(&[""]), [root.join("home")], "all that is below");
         assert_eq!(folders.used(&["/".into()]), [root.join("home")]);
     }
 
     #[test]
+    #[cfg(windows)]
+    fn what_containers_use_is_found_in_any_case_of_letters() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("Src/App")).unwrap();
+        let (folders, _) = Folders::new([dir.path().join("Src")]);
+        let root = paths::in_guest(&dir.path().canonicalize().unwrap()).unwrap();
+        let app = dir.path().join("Src/App").canonicalize().unwrap();
+        assert_eq!(folders.used(&[format!("{root}/src/app"), format!("{root}/none")]), [app]);
+        assert_eq!(folders.used(&[root]), [dir.path().join("Src").canonicalize().unwrap()]);
+    }
+
+    #[test]
+    #[cfg(unix)]
     fn the_tree_leads_to_every_folder() {
         let folders = Folders(vec!["/home/jo".into(), "/home/jo2".into(), "/srv".into()]);
         let tree = Tree::of(&folders);

@@ -173,7 +173,9 @@ fn changed_since(used: &[PathBuf], since: SystemTime) -> Vec<PathBuf> {
         let Some(looks) = look(&path) else { continue };
         if looks.kind == Kind::Directory {
             let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
-            waiting.extend(entries.map(|entry| entry.path()));
+            // One too many is enough to know: a directory may have millions of names.
+            let room = (MOST_LOOKED_AT + 1).saturating_sub(looked_at + waiting.len());
+            waiting.extend(entries.take(room).map(|entry| entry.path()));
         }
         if looks.modified.is_some_and(|modified| modified >= since) {
             found.push(path);
