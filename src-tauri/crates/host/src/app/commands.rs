@@ -15,6 +15,7 @@ use crate::context::{Context, ContextError};
 use crate::engine::errors::app_error;
 use crate::engine::{bin, convert, files, recipe, run};
 use crate::hardware::{self, chain};
+use crate::local;
 use crate::schema::{AppError, Command, ImageRemoved, MountKind, Removal, Reply};
 
 /// Where the demo's page is offered when the port is free.
@@ -223,9 +224,9 @@ fn open_url(url: &str) -> Result<(), AppError> {
 
 /// Hands it to the desktop, without a shell in between and without waiting for the viewer.
 fn open(what: &str) -> Result<(), AppError> {
-    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let (opener, first) = (local::OPENER[0], &local::OPENER[1..]);
     let mut command = tokio::process::Command::new(opener);
-    command.arg(what).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(first).arg(what).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     match command.spawn() {
         // The runtime reaps it.
         Ok(_child) => Ok(()),

@@ -195,14 +195,10 @@ async fn ask(helper: &str, verb: &str, input: &str) -> Result<String, String> {
     }
     let program: PathBuf = format!("docker-credential-{helper}").into();
     let failed = |err: std::io::Error| format!("{}: {err}", program.display());
-    let mut child = tokio::process::Command::new(&program)
-        .arg(verb)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
+    let mut command = tokio::process::Command::new(&program);
+    command.arg(verb).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    crate::local::windowless(command.as_std_mut());
+    let mut child = command.spawn().map_err(failed)?;
     let mut stdin = child.stdin.take();
     let conversation = async {
         if let Some(stdin) = &mut stdin {

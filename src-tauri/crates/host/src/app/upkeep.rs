@@ -142,6 +142,7 @@ async fn bundle(inner: &Inner, path: &std::path::Path) -> Result<(), AppError> {
     let saving = Saving::over(path.to_owned());
     let mut command = tokio::process::Command::new(daemon::program());
     command.args(["--profile", &inner.dirs.profile, "support", "--output"]).arg(saving.part()).kill_on_drop(true);
+    crate::local::windowless(command.as_std_mut());
     let output = command.output().await.map_err(|err| AppError::failed(TITLE, err.to_string()))?;
     if output.status.success() {
         return saving.finish().map(drop).map_err(|err| saving::failed(TITLE, path, &err));

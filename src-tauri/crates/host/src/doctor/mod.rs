@@ -9,7 +9,7 @@ pub(crate) use disk::{free_and_total as space, is_sound};
 use std::process::Stdio;
 use std::time::Duration;
 
-use cubby_machine::{GuestImage, Hypervisor};
+use cubby_machine::{GuestImage, Hypervisor, ProbeError};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -97,11 +97,13 @@ async fn guest_image(findings: &mut Vec<Finding>) -> Option<GuestImage> {
 async fn accelerator(hypervisor: &dyn Hypervisor, findings: &mut Vec<Finding>) {
     match hypervisor.probe().await {
         Err(err) => {
-            let remedy = match &err {
-                cubby_machine::ProbeError::Missing { remedy, .. } => remedy.clone(),
-                _ => "reinstall QEMU with your system's package manager".to_owned(),
-            };
-            findings.push(fail("hypervisor", chain(&err), remedy));
+            findings.push(match err {
+                ProbeError::Missing { program, remedy } => fail("hypervisor", format!("{program} is missing"), remedy),
+                err if cfg!(target_os = "linux") => {
+                    fail("hypervisor", chain(&err), "reinstall QEMU with your system's package manager")
+                }
+                err => fail("hypervisor", chain(&err), "update the system, or restart the computer"),
+            });
         }
         Ok(found) => {
             findings.push(ok("hypervisor", &found.version));
@@ -116,9 +118,10 @@ async fn accelerator(hypervisor: &dyn Hypervisor, findings: &mut Vec<Finding>) {
 
 async fn docker_cli(dirs: &Dirs) -> Finding {
     const WHAT: &str = "docker CLI";
-    let version =
-        tokio::process::Command::new("docker").arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
-    let version = match tokio::time::timeout(Duration::from_secs(10), version).await {
+    let mut docker = tokio::process::Command::new("docker");
+    docker.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
+    crate::local::windowless(docker.as_std_mut());
+    let version = match tokio::time::timeout(Duration::from_secs(10), docker.output()).await {
         Ok(Ok(output)) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
         _ => {
             return warn(

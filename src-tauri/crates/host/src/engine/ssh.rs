@@ -100,6 +100,7 @@ impl Target {
             ssh.args(["-l", user]);
         }
         ssh.kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        crate::local::windowless(ssh.as_std_mut());
         ssh
     }
 }

@@ -91,6 +91,14 @@ pub fn file_id(meta: &fs::Metadata) -> u64 {
     meta.ino()
 }
 
+/// Programs show no windows here unless they want to.
+pub fn windowless(command: &mut Command) -> &mut Command {
+    command
+}
+
+/// What opens a file or an address as the desktop would.
+pub const OPENER: &[&str] = &[if cfg!(target_os = "macos") { "open" } else { "xdg-open" }];
+
 /// A program that shall outlive us needs nothing here: it makes a session of its own.
 pub fn detached(_command: &mut Command) {}
 

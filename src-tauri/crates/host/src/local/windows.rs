@@ -20,8 +20,9 @@ use tokio::sync::Mutex;
 
 /// Source: winerror.h: ERROR_PIPE_BUSY: every instance of the pipe has a client; the server makes another at once.
 const BUSY: i32 = 231;
-/// Source: winbase.h: DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW would contradict; a group and no window.
-const NO_WINDOW: u32 = 0x0800_0000 | 0x0000_0200;
+/// Source: winbase.h: CREATE_NO_WINDOW, which DETACHED_PROCESS would contradict, and CREATE_NEW_PROCESS_GROUP.
+const NO_WINDOW: u32 = 0x0800_0000;
+const NEW_GROUP: u32 = 0x0000_0200;
 /// Source: winnt.h: FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE: a log that is written can be renamed.
 const SHARED: u32 = 7;
 
@@ -191,8 +192,16 @@ pub fn file_id(meta: &fs::Metadata) -> u64 {
 
 /// A program that shall outlive us and show no window.
 pub fn detached(command: &mut Command) {
-    command.creation_flags(NO_WINDOW);
+    command.creation_flags(NO_WINDOW | NEW_GROUP);
 }
+
+/// A program that shall show no window: those of the command line open one when an app without a console starts them.
+pub fn windowless(command: &mut Command) -> &mut Command {
+    command.creation_flags(NO_WINDOW)
+}
+
+/// What opens a file or an address as the desktop would. Why not `start`: that is a shell, which `&` in an address commands.
+pub const OPENER: &[&str] = &["rundll32.exe", "url.dll,FileProtocolHandler"];
 
 /// [`detached`] did it.
 pub fn leave_terminal() {}
@@ -220,6 +229,7 @@ pub fn asked_to_end() -> io::Result<impl Future<Output = &'static str>> {
 
 /// For bug reports: name, release and architecture of the system.
 pub fn system_version() -> String {
-    let said = Command::new("cmd").args(["/c", "ver"]).output().map(|output| output.stdout).unwrap_or_default();
+    let said =
+        windowless(Command::new("cmd").args(["/c", "ver"])).output().map(|output| output.stdout).unwrap_or_default();
     format!("{} {}", String::from_utf8_lossy(&said).trim(), std::env::consts::ARCH)
 }
