@@ -317,7 +317,7 @@ pub fn chain(err: &(dyn std::error::Error + 'static)) -> String {
 fn probe_problem(err: &ProbeError) -> Problem {
     match err {
         ProbeError::Missing { program, remedy } => Problem {
-            title: format!("{program} is not installed"),
+            title: format!("{program} is missing"),
             detail: remedy.clone(),
             remedy: Some(Remedy::InstallHypervisor),
         },

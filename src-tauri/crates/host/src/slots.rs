@@ -235,7 +235,7 @@ impl Slots {
         let (path, unfinished) = (self.state.join(RECORD), self.state.join("images.json.new"));
         let written = || -> io::Result<()> {
             fs::write(&unfinished, serde_json::to_vec_pretty(record)?)?;
-            fs::File::open(&unfinished)?.sync_all()?;
+            cubby_machine::system::sync_file(&unfinished)?;
             fs::rename(&unfinished, &path)
         };
         written().map_err(|err| SlotError::Io("note which guest image works", err))

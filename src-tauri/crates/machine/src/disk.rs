@@ -152,11 +152,23 @@ impl LockedDisk {
 
 /// Held as long as the disk is in use. Where locks are advisory it is on the disk itself.
 #[derive(Debug)]
-struct Lock {
-    _beside: Option<File>,
+pub struct Lock {
+    _held: Option<File>,
 }
 
 impl Lock {
+    /// Keeps machines away from a disk that nobody runs on; `None`: there is no such file. Blocking.
+    pub fn of(path: &Path) -> Result<Option<Lock>, DiskError> {
+        match File::open(path) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DiskError::Io { action: "open", path: path.to_owned(), source }),
+            Ok(file) => {
+                let lock = Lock::take(&file, path)?;
+                Ok(Some(Lock { _held: lock._held.or(Some(file)) }))
+            }
+        }
+    }
+
     fn take(file: &File, path: &Path) -> Result<Lock, DiskError> {
         let failed = |source| DiskError::Io { action: "lock", path: path.to_owned(), source };
         let beside = match cfg!(windows) {
@@ -168,7 +180,7 @@ impl Lock {
             }
         };
         match beside.as_ref().unwrap_or(file).try_lock() {
-            Ok(()) => Ok(Lock { _beside: beside }),
+            Ok(()) => Ok(Lock { _held: beside }),
             Err(TryLockError::WouldBlock) => Err(DiskError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
@@ -362,5 +374,38 @@ mod tests {
         let case = Case::new();
         std::fs::create_dir(case.disk(0).path).unwrap();
         assert!(case.open(SIZE).is_err());
+    }
+}
+
+#[cfg(test)]
+#[cfg(windows)]
+mod tests {
+    use super::*;
+
+    /// Growing it is the system's, whose functions only Hyper-V's hosts have.
+    #[test]
+    fn a_new_disk_is_a_vhdx_that_has_one_machine_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let template = dir.path().join("template.zst");
+        std::fs::write(&template, zstd::encode_all(&[7; 5000][..], 1).unwrap()).unwrap();
+        let disk = DataDisk { path: dir.path().join("data.vhdx"), size_bytes: 1 << 30 };
+        assert!(Lock::of(&disk.path).unwrap().is_none());
+        let first = LockedDisk::create(&template, &disk).unwrap();
+        // By whoever the lock is not for, the disk can be read and written meanwhile: Hyper-V does.
+        let content = std::fs::read(first.path()).unwrap();
+        assert_eq!(&content[..8], b"vhdxfile");
+        assert!(content.len() < 32 << 20 && content.windows(5000).any(|window| window == [7; 5000]));
+        OpenOptions::new().read(true).write(true).open(&disk.path).unwrap();
+        assert!(matches!(LockedDisk::open(&disk.path), Err(DiskError::InUse(_))));
+        assert!(matches!(Lock::of(&disk.path), Err(DiskError::InUse(_))));
+        drop(first);
+        let kept = Lock::of(&disk.path).unwrap().unwrap();
+        assert!(matches!(LockedDisk::open(&disk.path), Err(DiskError::InUse(_))));
+        drop(kept);
+        assert!(LockedDisk::open(&disk.path).unwrap().is_some());
+        std::fs::write(&template, [1; 10]).unwrap();
+        let other = DataDisk { path: dir.path().join("other.vhdx"), ..disk };
+        assert!(LockedDisk::create(&template, &other).is_err());
+        assert!(!other.path.exists() && !with_suffix(&other.path, ".new").exists());
     }
 }

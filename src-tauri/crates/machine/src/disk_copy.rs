@@ -106,10 +106,10 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 #[cfg(test)]
-#[cfg(unix)]
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn a_copy_has_the_same_bytes_and_no_more_blocks() {
         use std::os::unix::fs::{FileExt, MetadataExt};

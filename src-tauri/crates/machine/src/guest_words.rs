@@ -1,12 +1,12 @@
 //! The words on the kernel's command line that hypervisors without a device of ours need: `guest/src/init/cmdline.rs`
 //! reads them.
 
-#[cfg(any(test, target_os = "macos"))]
 /// The virtio-fs tag of Apple's translator for amd64 programs.
+#[cfg(any(all(test, unix), target_os = "macos"))]
 pub const ROSETTA_TAG: &str = "cubby-rosetta";
 
-#[cfg(any(test, target_os = "macos"))]
 /// The virtio-fs device `tag` is the folder `path` of the host.
+#[cfg(any(test, target_os = "macos"))]
 pub fn share(tag: &str, path: &str) -> String {
     format!("cubby.share={tag}:{}", escape(path))
 }
@@ -17,7 +17,7 @@ pub fn share_9p(name: &str, port: u32, path: &str) -> String {
     format!("cubby.share9p={port}:{name}:{}", escape(path))
 }
 
-#[cfg(any(test, target_os = "macos"))]
+#[cfg(any(all(test, unix), target_os = "macos"))]
 pub fn rosetta(tag: &str) -> String {
     format!("cubby.rosetta={tag}")
 }

@@ -60,7 +60,7 @@ pub struct Capabilities {
 /// Why this host cannot run machines.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    #[error("{program} is not installed: {remedy}")]
+    #[error("{program} is missing: {remedy}")]
     Missing { program: String, remedy: String },
     #[error("{program} does not run")]
     Unusable { program: PathBuf, source: std::io::Error },

@@ -162,7 +162,7 @@ impl GuestImage {
         let names = self.digests.iter().filter_map(|(path, _)| path.file_name());
         for name in names.chain([std::ffi::OsStr::new(MANIFEST)]) {
             std::fs::copy(source.join(name), unfinished.join(name))?;
-            File::open(unfinished.join(name))?.sync_all()?;
+            crate::system::sync_file(&unfinished.join(name))?;
         }
         let _ = std::fs::remove_dir_all(dir);
         std::fs::rename(&unfinished, dir)

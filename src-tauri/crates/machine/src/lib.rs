@@ -44,7 +44,7 @@ mod hcs;
 mod native;
 #[cfg(any(test, windows))]
 mod vhdx;
-#[cfg(any(test, target_os = "macos"))]
+#[cfg(any(all(test, unix), target_os = "macos"))]
 mod vz;
 
 pub use cubby_share_device::{FolderError, Folders};

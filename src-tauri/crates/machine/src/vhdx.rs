@@ -209,8 +209,6 @@ fn checked(code: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
-
     use super::*;
 
     const IDS: [u128; 2] = [0x1111_2222_3333_4444_5555_6666_7777_8888, 7];
@@ -244,7 +242,8 @@ mod tests {
             io::repeat(0).take(3 * MIB).chain(io::repeat(7).take(MIB + 5)).chain(io::repeat(0).take(4093 * MIB));
         write(&file, &mut content.chain(io::repeat(9).take(MIB)), size, IDS).unwrap();
         let qemu_img = |args: &[&std::ffi::OsStr]| {
-            let output = Command::new("qemu-img").args(args).output().expect("qemu-img is in the test packages");
+            let output =
+                std::process::Command::new("qemu-img").args(args).output().expect("qemu-img is in the test packages");
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         };
         let text = |text: &'static str| std::ffi::OsStr::new(text);

@@ -6,12 +6,13 @@
 //!
 //! The data disk is locked meanwhile, so that nothing starts on half of it; what replaces it appears whole or not at all.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use cubby_machine::disk::{DiskError, Lock};
 use cubby_machine::disk_copy::{self, Effort};
+use cubby_machine::system::allocated_bytes;
 
 use super::jobs::{self, Progress};
 use super::{Inner, transfer};
@@ -104,24 +105,27 @@ async fn while_off<T: Send + 'static>(
 }
 
 /// Where both are on one filesystem, nobody can tell beforehand: it may let them share what they have in common.
-#[cfg(unix)]
 fn has_room(from: &Path, to: &Path) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt;
     let Ok(source) = std::fs::metadata(from) else { return Ok(()) };
     let directory = to.parent().unwrap_or(to);
-    if std::fs::metadata(directory)?.dev() == source.dev() {
+    if may_share(&source, &std::fs::metadata(directory)?) {
         return Ok(());
     }
     match doctor::space(directory) {
-        Some((free_bytes, _)) if free_bytes < source.blocks() * 512 => Err(io::ErrorKind::StorageFull.into()),
+        Some((free_bytes, _)) if free_bytes < allocated_bytes(&source) => Err(io::ErrorKind::StorageFull.into()),
         _ => Ok(()),
     }
 }
 
-/// Said when the copy is made.
+#[cfg(unix)]
+fn may_share(a: &std::fs::Metadata, b: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    a.dev() == b.dev()
+}
+
 #[cfg(not(unix))]
-fn has_room(_from: &Path, _to: &Path) -> io::Result<()> {
-    Ok(())
+fn may_share(_a: &std::fs::Metadata, _b: &std::fs::Metadata) -> bool {
+    false
 }
 
 /// Both files are locked where they exist: neither is to change.
@@ -132,15 +136,11 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// `None`: there is no such file.
-fn locked(path: &Path) -> io::Result<Option<File>> {
-    let file = match File::open(path) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(err) => Err(io::Error::other(format!("{} is in use: {err}", path.display()))),
-    }
+fn locked(path: &Path) -> io::Result<Option<Lock>> {
+    Lock::of(path).map_err(|err| match err {
+        DiskError::Io { source, .. } => source,
+        err => io::Error::other(chain(&err)),
+    })
 }
 
 #[cfg(test)]
@@ -164,8 +164,7 @@ mod tests {
             "said before anything stops"
         );
         has_room(&disk, &kept).unwrap();
-        let running = File::open(&disk).unwrap();
-        running.try_lock().unwrap();
+        let _running = Lock::of(&disk).unwrap().unwrap();
         assert!(copy(&kept, &disk).unwrap_err().to_string().contains("in use"));
     }
 }
