@@ -6,7 +6,7 @@
 //! ```
 //!
 //! On macOS the state is below `~/Library/Application Support`, on Windows below `%LOCALAPPDATA%`, where sockets are named pipes
-//! (`\\.\pipe\cubby_engine` for the default profile).
+//! (`\\.\pipe\cubby_engine` for the default profile) and the runtime directory is below the state.
 //!
 //! `CUBBY_HOME` moves both below one directory (tests, portable installs). Both directories are private to their owner:
 //! whoever can open `docker.sock` is root in the guest. Socket paths always fit into `sun_path`.
@@ -107,7 +107,9 @@ impl Dirs {
                 (data.join("cubby").join(profile), runtime.join(profile))
             }
         };
-        let fits = runtime.join(LONGEST_SOCKET_NAME).as_os_str().len() <= MAX_SOCKET_PATH_BYTES;
+        // Pipes have names instead of paths, and nothing of ours lies in directories that everybody may write to.
+        let runtime = if cfg!(windows) { state.join("run") } else { runtime };
+        let fits = cfg!(windows) || runtime.join(LONGEST_SOCKET_NAME).as_os_str().len() <= MAX_SOCKET_PATH_BYTES;
         // Why a digest: two long CUBBY_HOMEs with the same profile must not share a machine.
         let runtime = if fits { runtime } else { short.join(format!("{profile}-{:016x}", fnv1a(&runtime))) };
         Ok(Self { profile: profile.to_owned(), state, runtime })
@@ -143,7 +145,9 @@ impl Dirs {
 
     /// Pipes have no directories: other profiles, and other homes, have names of their own.
     fn pipe(&self, what: &str) -> PathBuf {
-        let home = std::env::var_os("CUBBY_HOME").map(|_| format!("-{:016x}", fnv1a(&self.runtime)));
+        let usual = Self::new(&self.profile, &Env { cubby_home: None, ..Env::of_process() });
+        let elsewhere = !usual.is_ok_and(|usual| usual.runtime == self.runtime);
+        let home = elsewhere.then(|| format!("-{:016x}", fnv1a(&self.runtime)));
         let profile = (self.profile != "default").then(|| format!("-{}", self.profile));
         let name = [Some(format!("cubby_{what}")), profile, home].into_iter().flatten().collect::<String>();
         PathBuf::from(format!(r"\\.\pipe\{name}"))
