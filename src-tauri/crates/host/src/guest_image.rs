@@ -25,7 +25,8 @@ fn candidates(program: &Path) -> Vec<PathBuf> {
     // target/release/cubby, and tests in target/debug/deps
     let built = Path::new("guest").join(std::env::consts::ARCH);
     places.extend([dir.join("..").join(&built), dir.join("../..").join(&built)]);
-    places
+    // As the system writes them: Windows would show both kinds of slashes.
+    places.iter().map(|place| place.components().collect()).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `cubby logs`: the files themselves, followed across rotation.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Seek, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,7 +52,10 @@ fn copy(path: &Path, mut opened: Option<File>, follow: bool) -> io::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(200));
         let old = opened.as_ref().and_then(|file| file.metadata().ok()).map(|meta| file_id(&meta));
-        if std::fs::metadata(path).ok().map(|meta| file_id(&meta)) != old
+        let read = opened.as_mut().and_then(|file| file.stream_position().ok()).unwrap_or(0);
+        // Why the length, too: on Windows a file that takes another's name soon takes its time of creation as well.
+        let replaced = |meta: std::fs::Metadata| Some(file_id(&meta)) != old || meta.len() < read;
+        if std::fs::metadata(path).is_ok_and(replaced)
             && let Ok(new) = File::open(path)
         {
             opened = Some(new);

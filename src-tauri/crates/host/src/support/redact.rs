@@ -26,7 +26,7 @@ const PATTERNS: &[&str] = &[
 /// Compiled once per bundle.
 #[derive(Debug)]
 pub struct Redactor {
-    home: Option<String>,
+    home: Option<Regex>,
     patterns: Vec<Regex>,
 }
 
@@ -34,6 +34,7 @@ impl Redactor {
     /// `home` becomes `~`: it has the user's name in it.
     pub fn new(home: Option<&Path>) -> Self {
         let home = home.map(|home| home.display().to_string()).filter(|home| home.len() > 1);
+        let home = home.map(|home| Regex::new(&home_pattern(&home)).expect("what is escaped is a pattern"));
         let patterns = PATTERNS.iter().map(|pattern| Regex::new(pattern).expect("the patterns are constant")).collect();
         Self { home, patterns }
     }
@@ -41,7 +42,7 @@ impl Redactor {
     pub fn text(&self, text: &str) -> String {
         let mut text = Cow::Borrowed(text);
         if let Some(home) = &self.home {
-            text = Cow::Owned(text.replace(home, "~"));
+            text = Cow::Owned(home.replace_all(&text, "~").into_owned());
         }
         for pattern in &self.patterns {
             let replaced = pattern.replace_all(&text, |found: &Captures<'_>| {
@@ -51,6 +52,16 @@ impl Redactor {
         }
         text.into_owned()
     }
+}
+
+/// Every spelling of the home directory. On Windows that is many: any case, `\` twice in JSON, `/` in addresses, and
+/// `/c/Users/…` for the guest.
+fn home_pattern(home: &str) -> String {
+    let Some((drive, rest)) = home.split_once(':').filter(|(drive, _)| drive.len() == 1) else {
+        return regex_lite::escape(home);
+    };
+    let names: Vec<String> = rest.split(['\\', '/']).filter(|name| !name.is_empty()).map(regex_lite::escape).collect();
+    format!(r"(?i)(?:\b{drive}:|/{drive})[\\/]{{1,4}}{}", names.join(r"[\\/]{1,4}"))
 }
 
 #[cfg(test)]
@@ -80,6 +91,17 @@ mod tests {
             let clean = redactor.text(text);
             assert!(!clean.contains("S3CRET") && !clean.contains("ada"), "{text} became {clean}");
         }
+    }
+
+    #[test]
+    fn a_home_on_windows_has_many_spellings() {
+        let redactor = Redactor::new(Some(Path::new(r"C:\Users\ada.l")));
+        for text in [r"C:\Users\ada.l\x", r#"{"p":"c:\\users\\ADA.L\\x"}"#, "C:/Users/ada.l/x", "bind /c/Users/ada.l/x"]
+        {
+            let clean = redactor.text(text);
+            assert!(clean.contains('~') && !clean.to_lowercase().contains("ada"), "{text} became {clean}");
+        }
+        assert_eq!(redactor.text(r"C:\Users\adaxl"), r"C:\Users\adaxl");
     }
 
     #[test]
