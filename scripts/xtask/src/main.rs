@@ -12,6 +12,7 @@ mod sizes;
 mod steps;
 mod test;
 mod tidy;
+mod windows;
 
 use std::{
     path::{Path, PathBuf},
@@ -48,6 +49,8 @@ enum Command {
     Boots(boots::Arguments),
     /// Type-check the host for macOS and Windows
     Crosscheck(crosscheck::Arguments),
+    /// Link the host for Windows and run its unit tests under Wine
+    Windows,
     /// Measure the named budgets and write tests/perf/FIGURES.md
     Bench,
 }
@@ -74,6 +77,7 @@ fn dispatch() -> anyhow::Result<()> {
         Command::Tidy => tidy::check(&root).map(|files| println!("{files} files are tidy")),
         Command::Boots(arguments) => boots::main(&root, &arguments),
         Command::Crosscheck(arguments) => crosscheck::main(&root, &arguments),
+        Command::Windows => windows::main(&root),
         Command::Bench => bench::main(&root),
     }
 }

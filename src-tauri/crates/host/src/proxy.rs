@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cubby_wire::ports;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -105,7 +105,7 @@ async fn refuse(mut client: Stream, why: &(impl std::fmt::Display + ?Sized)) {
 }
 
 /// Reads to the blank line that ends a request's head, at most 16 KiB.
-async fn request_head(client: &mut Stream) -> std::io::Result<Vec<u8>> {
+async fn request_head(client: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
     let mut chunk = [0; 1024];
     while head.len() < 16 * 1024 && !head.windows(4).any(|w| w == b"\r\n\r\n") {
@@ -118,15 +118,13 @@ async fn request_head(client: &mut Stream) -> std::io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[cfg(unix)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::sync::Arc;
 
-    use tokio::net::UnixStream;
-
     use super::*;
-    use crate::fake::{Guest, wait_for};
+    use crate::fake::{Guest, name, wait_for};
+    use crate::local::connect;
     use crate::socket::Socket;
 
     struct Case {
@@ -138,7 +136,7 @@ mod tests {
 
     fn case(access: Access, limits: Limits) -> Case {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("docker.sock");
+        let path = name(dir.path(), "docker.sock");
         let socket = Socket::bind(&path).unwrap();
         let (access, receiver) = watch::channel(access);
         let serving = tokio::spawn(async move { serve(&socket.listener, receiver, limits).await });
@@ -159,8 +157,8 @@ mod tests {
         })
     }
 
-    async fn request(path: &PathBuf, head: &str) -> String {
-        let mut client = UnixStream::connect(path).await.unwrap();
+    async fn request(path: &Path, head: &str) -> String {
+        let mut client = connect(path).await.unwrap();
         client.write_all(format!("{head}\r\nHost: docker\r\n\r\n").as_bytes()).await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
@@ -171,7 +169,7 @@ mod tests {
     async fn a_hijacked_stream_keeps_its_half_close() {
         let guest = hijacking();
         let case = case(Access::Open(guest.clone()), Limits::default());
-        let mut client = UnixStream::connect(&case.path).await.unwrap();
+        let mut client = connect(&case.path).await.unwrap();
         client.write_all(b"POST /containers/x/attach HTTP/1.1\r\nUpgrade: tcp\r\n\r\n").await.unwrap();
         let mut head = [0; 25];
         client.read_exact(&mut head).await.unwrap();
@@ -226,7 +224,7 @@ mod tests {
         let case = case(Access::Open(guest.clone()), Limits { connections: 2, ..Limits::default() });
         let mut clients = Vec::new();
         for _ in 0..3 {
-            let mut client = UnixStream::connect(&case.path).await.unwrap();
+            let mut client = connect(&case.path).await.unwrap();
             client.write_all(b"POST /containers/x/attach HTTP/1.1\r\n\r\n").await.unwrap();
             clients.push(client);
         }

@@ -91,8 +91,7 @@ mod tests {
         let dirs = Dirs { profile: "t".into(), state: home.path().join("s"), runtime: home.path().join("r") };
         let usual = Size { cpus: 2, memory_mib: 2048, disk_bytes: 64 << 30 };
         assert_eq!(size(&dirs, usual).cpus, 2);
-        fs::create_dir_all(&dirs.state).unwrap();
-        fs::set_permissions(&dirs.state, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        dirs.make().unwrap();
         fs::write(path(&dirs), r#"{"shared_folders": ["/a"], "future": 1}"#).unwrap();
         set_limits(&dirs, &Limits { cpus: Some(4), memory_mib: Some(64), disk_gib: None }).unwrap();
         let size = size(&dirs, usual);

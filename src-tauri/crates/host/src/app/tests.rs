@@ -276,6 +276,8 @@ async fn everything_is_copied_thrown_away_and_put_back_with_the_machine_off() {
     let (disk, kept) = (case.dirs.data_disk(), case.dirs.state.join("kept.img"));
     let mut content = vec![0; 4096];
     content[1024 + 0x38..1024 + 0x3a].copy_from_slice(&[0x53, 0xef]);
+    // What it is known by on Windows.
+    content[..8].copy_from_slice(b"vhdxfile");
     std::fs::write(&disk, &content).unwrap();
     case.up().await;
     let starts = || case.rig.machines.load(std::sync::atomic::Ordering::SeqCst);
@@ -288,7 +290,8 @@ async fn everything_is_copied_thrown_away_and_put_back_with_the_machine_off() {
     let path = kept.display().to_string();
     upkeep(UpkeepCommand::Export { to: FileTarget::Path { path: path.clone() } }).await.unwrap();
     wait_for("the copy", || ended(JobKind::Export).is_some()).await;
-    assert_eq!(ended(JobKind::Export).unwrap().state, JobState::Done);
+    let job = ended(JobKind::Export).unwrap();
+    assert_eq!(job.state, JobState::Done, "{job:?}");
     assert_eq!(std::fs::read(&kept).unwrap(), content);
     wait_for("running again", || case.phase() == MachinePhase::Running && starts() == 1).await;
 

@@ -115,6 +115,7 @@ mod tests {
         Dirs { profile: "t".into(), state: home.join("state"), runtime: home.join("run") }
     }
 
+    #[cfg(not(windows))]
     #[test]
     fn a_data_disk_is_known_by_its_superblock() {
         let home = tempfile::tempdir().unwrap();
@@ -133,5 +134,18 @@ mod tests {
         let damaged = data_disk(&dirs);
         assert_eq!(damaged.verdict, Verdict::Fail);
         assert!(damaged.found.contains("3 errors") && damaged.remedy.unwrap().contains("e2fsck"));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_data_disk_is_known_by_its_identifier() {
+        let home = tempfile::tempdir().unwrap();
+        let dirs = dirs(home.path());
+        assert_eq!(data_disk(&dirs).verdict, Verdict::Ok, "not made yet");
+        fs::create_dir(&dirs.state).unwrap();
+        fs::write(dirs.data_disk(), [0; 4096]).unwrap();
+        assert_eq!(data_disk(&dirs).verdict, Verdict::Fail);
+        fs::write(dirs.data_disk(), b"vhdxfile and so on").unwrap();
+        assert_eq!(data_disk(&dirs).verdict, Verdict::Ok);
     }
 }

@@ -70,6 +70,8 @@ fn words(entry: &Value) -> String {
 mod tests {
     use super::super::Verdict;
     use super::*;
+    use crate::fake::name;
+    use crate::local::Listener;
 
     #[test]
     fn an_answer_is_read_and_judged() {
@@ -88,14 +90,14 @@ mod tests {
     #[tokio::test]
     async fn an_engine_that_does_not_offer_it_is_no_failure() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
-        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let path = name(dir.path(), "s");
+        let listener = Listener::bind(&path).unwrap();
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _ = stream.read(&mut [0; 1024]).await;
             let _ = stream.write_all(b"HTTP/1.0 404 Not Found\r\n\r\n{\"message\":\"page not found\"}").await;
         });
         assert_eq!(examine(&path).await.verdict, Verdict::Ok);
-        assert_eq!(examine(&dir.path().join("none")).await.verdict, Verdict::Fail);
+        assert_eq!(examine(&name(dir.path(), "none")).await.verdict, Verdict::Fail);
     }
 }

@@ -153,13 +153,21 @@ mod tests {
     #[test]
     fn addresses_are_checked() {
         assert_eq!(
-            Endpoint::parse("unix:///run/docker.sock", None).unwrap(),
+            Endpoint::parse(&format!("{}/run/docker.sock", local::SCHEME), None).unwrap(),
             Endpoint::Unix("/run/docker.sock".into())
         );
         assert_eq!(Endpoint::parse("tcp://box:2375/", None).unwrap(), Endpoint::Tcp("box:2375".into(), None));
-        for wrong in
-            ["", "docker.sock", "unix://relative", "tcp://", "tcp://:1", "tcp://box", "tcp://box:99999", "ssh://a@b"]
-        {
+        for wrong in [
+            "",
+            "docker.sock",
+            "unix://relative",
+            "npipe://relative",
+            "tcp://",
+            "tcp://:1",
+            "tcp://box",
+            "tcp://box:99999",
+            "ssh://a@b",
+        ] {
             assert!(Endpoint::parse(wrong, None).is_err(), "{wrong}");
         }
     }

@@ -8,16 +8,15 @@ use cubby_wire::boot::{BootMessage, Stage};
 use cubby_wire::control::{Figures as GuestFigures, Reply, Request};
 use cubby_wire::{PROTOCOL_VERSION, frame, ports};
 use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use super::Guest;
+use super::{Guest, Wire, pair};
 use crate::link::{BoxFuture, BoxStream, Link};
 use crate::schema::Problem;
 use crate::supervisor::hardware::{Hardware, Listen, Machine, Prepared};
 
 /// Serves one connection to the Docker API.
-pub(crate) type Docker = Arc<dyn Fn(UnixStream) -> BoxFuture<'static, ()> + Send + Sync>;
+pub(crate) type Docker = Arc<dyn Fn(Wire) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Where the next machine goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +157,7 @@ impl Hardware for FakeHardware {
 fn guest(fault: Fault, rig: &Rig) -> Arc<Guest> {
     let (exit, clocks_set, docker) = (rig.exit.clone(), rig.clocks_set.clone(), rig.docker.clone());
     let (clock_off, containers) = (rig.clock_off_ns.clone(), rig.containers.clone());
-    Guest::new(move |port, mut stream: UnixStream| {
+    Guest::new(move |port, mut stream: Wire| {
         let (exit, clocks_set, docker) = (exit.clone(), clocks_set.clone(), docker.clone());
         let (clock_off, containers) = (clock_off.clone(), containers.clone());
         async move {
@@ -273,7 +272,7 @@ impl Drop for FakeMachine {
 
 /// Pid 1's part. The stream stays open to the end, as the real one's.
 async fn boot_script(boot: mpsc::Sender<BoxStream>, fault: Fault, mut says: broadcast::Receiver<BootMessage>) {
-    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let (mut ours, theirs) = pair().unwrap();
     let _ = boot.send(Box::new(theirs)).await;
     let protocol = if fault == Fault::WrongProtocol { 99 } else { PROTOCOL_VERSION };
     let mut script = vec![BootMessage::Hello { protocol, guest_version: "0.1.0".into(), kernel: "6.12".into() }];
@@ -291,7 +290,7 @@ async fn boot_script(boot: mpsc::Sender<BoxStream>, fault: Fault, mut says: broa
             return;
         }
     }
-    let (mut read, mut write) = ours.into_split();
+    let (mut read, mut write) = tokio::io::split(ours);
     loop {
         tokio::select! {
             Ok(message) = says.recv() => { let _ = frame::write(&mut write, &message).await; }

@@ -1,5 +1,6 @@
 //! A guest without a machine, for tests: each dialled stream is one end of a socket pair, a closure plays the other.
 
+mod ends;
 pub(crate) mod machine;
 
 use std::io;
@@ -7,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::UnixStream;
+pub(crate) use ends::{Wire, client_pair, name, pair};
 
 use crate::link::{BoxFuture, BoxStream, Dial};
 
-type Serve = dyn Fn(u32, UnixStream) -> BoxFuture<'static, ()> + Send + Sync;
+type Serve = dyn Fn(u32, Wire) -> BoxFuture<'static, ()> + Send + Sync;
 
 pub(crate) struct Guest {
     serve: Box<Serve>,
@@ -23,7 +24,7 @@ impl Guest {
     pub fn new<F, S>(serve: S) -> Arc<Self>
     where
         F: Future<Output = ()> + Send + 'static,
-        S: Fn(u32, UnixStream) -> F + Send + Sync + 'static,
+        S: Fn(u32, Wire) -> F + Send + Sync + 'static,
     {
         let serve: Box<Serve> = Box::new(move |port, stream| Box::pin(serve(port, stream)));
         Arc::new(Self { serve, dialled: AtomicUsize::new(0), live: Arc::default() })
@@ -43,7 +44,7 @@ impl Guest {
 impl Dial for Guest {
     fn dial(&self, port: u32) -> BoxFuture<'_, io::Result<BoxStream>> {
         Box::pin(async move {
-            let (ours, theirs) = UnixStream::pair()?;
+            let (ours, theirs) = pair()?;
             self.dialled.fetch_add(1, Ordering::SeqCst);
             self.live.fetch_add(1, Ordering::SeqCst);
             let (serving, live) = ((self.serve)(port, theirs), self.live.clone());

@@ -3,10 +3,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use cubby_wire::forward::Protocol;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::*;
-use crate::fake::{Guest, open_descriptors, wait_for};
+use crate::fake::{Guest, Wire, open_descriptors, pair, wait_for};
 
 const ECHO: u16 = 7;
 const REFUSED: u16 = 9;
@@ -31,7 +31,7 @@ fn guest() -> Arc<Guest> {
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
         frame::write(&mut stream, &Dialled::Connected).await.unwrap();
-        let (mut read, mut write) = stream.into_split();
+        let (mut read, mut write) = tokio::io::split(stream);
         let _ = tokio::io::copy(&mut read, &mut write).await;
     })
 }
@@ -39,12 +39,12 @@ fn guest() -> Arc<Guest> {
 struct Opened {
     answer: Published,
     /// Its end is the container's end.
-    stream: UnixStream,
+    stream: Wire,
     serving: tokio::task::JoinHandle<()>,
 }
 
 async fn publish(forwarder: &Arc<Forwarder>, ports: Vec<Port>) -> Opened {
-    let (mut stream, theirs) = UnixStream::pair().unwrap();
+    let (mut stream, theirs) = pair().unwrap();
     let serving = tokio::spawn(forwarder.clone().serve(Box::new(theirs)));
     let publish = Publish { container_id: "c1".into(), container_name: "web".into(), ports };
     frame::write(&mut stream, &publish).await.unwrap();
@@ -97,7 +97,8 @@ async fn all_or_nothing_and_the_holder_is_named() {
     let (index, reason) = refused(&opening.answer);
     assert_eq!(index, 1);
     assert!(reason.contains("address already in use"), "{reason}");
-    assert!(reason.contains(&format!("process {}", std::process::id())), "{reason}");
+    let holder = format!("process {}", std::process::id());
+    assert!(!cfg!(target_os = "linux") || reason.contains(&holder), "{reason}");
     opening.serving.await.unwrap();
     let forwarder = forwarder();
     let held = publish(&forwarder, vec![port(Protocol::Tcp, "127.0.0.1", 0, ECHO)]).await;
@@ -137,8 +138,11 @@ async fn a_range_takes_the_first_free_port() {
 async fn a_refusing_container_resets_the_connection() {
     let opening = publish(&forwarder(), vec![port(Protocol::Tcp, "127.0.0.1", 0, REFUSED)]).await;
     let mut client = TcpStream::connect(("127.0.0.1", opened(&opening.answer)[0])).await.unwrap();
-    let err = client.read(&mut [0; 1]).await.unwrap_err();
-    assert_eq!(err.kind(), std::io::ErrorKind::ConnectionReset);
+    match client.read(&mut [0; 1]).await {
+        // Wine closes what Windows would reset.
+        Ok(read) => assert!(cfg!(windows) && read == 0),
+        Err(err) => assert_eq!(err.kind(), std::io::ErrorKind::ConnectionReset),
+    }
 }
 
 /// The clock is the test's: it jumps whenever nothing else is left to do.

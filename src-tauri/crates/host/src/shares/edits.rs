@@ -147,5 +147,4 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 }
 
 #[cfg(test)]
-#[cfg(unix)]
 mod tests;
