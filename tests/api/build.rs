@@ -1,11 +1,17 @@
 //! `docker build` through the classic builder: steps, cache, contexts, stages, refusals.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    path::Path,
+    thread,
+};
 
-use cubby_harness::{Docker, IMAGE, Output, finish};
+use cubby_harness::{Docker, IMAGE, Output, finish, sha256};
 use tempfile::TempDir;
 
-use crate::docker;
+use crate::{docker, registry::host};
 
 /// A context of a Dockerfile and files.
 fn context(dockerfile: &str, files: &[(&str, &str)]) -> TempDir {
@@ -94,6 +100,13 @@ fn stages_give_each_other_files() {
         "5:6 644\n7:8 640"
     );
     assert_eq!(output_of(&docker, "cubby-test/stages", &["cat", "/doc"]), "text of ");
+    let history = docker.run(["history", "--no-trunc", "--format", "{{.CreatedBy}}", "cubby-test/stages"]).ok();
+    assert!(history.contains("COPY --chown=7:8 multi:") && history.contains(" in /b/ "), "{history}");
+    for (from, reason) in [("0", "refers to current build stage"), ("5", "index out of bounds")] {
+        let dir = context(&format!("FROM IMAGE\nCOPY --from={from} /x /y"), &[]);
+        let refused = build(&docker, dir.path(), &[]);
+        assert!(refused.stderr.contains(&format!("invalid from flag value {from}: {reason}")), "{refused:?}");
+    }
     let only = build(&docker, dir.path(), &["--target", "maker", "-t", "cubby-test/maker"]).ok();
     assert!(!only.contains("COPY"), "{only}");
     docker.run(["rmi", "cubby-test/stages", "cubby-test/maker"]).ok();
@@ -119,6 +132,77 @@ fn dockerfiles_and_contexts_come_from_elsewhere() {
     build(&["-"], format!("FROM {IMAGE}\nRUN echo alone > /listed").as_bytes());
     assert_eq!(output_of(&docker, "cubby-test/elsewhere", &["cat", "/listed"]), "alone");
     docker.run(["rmi", "cubby-test/elsewhere"]).ok();
+}
+
+/// A web server that has one file, by whatever path that does not begin with `/no`.
+fn web(content: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            let len = client.read(&mut request).unwrap_or_default();
+            let is_there = !request[..len].starts_with(b"GET /no");
+            let head = match is_there {
+                false => "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone".to_owned(),
+                true => format!(
+                    "HTTP/1.1 200 OK\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: {}\r\n\r\n",
+                    content.len()
+                ),
+            };
+            let whole = if is_there { content } else { b"" };
+            // Why ignored: a client that has seen enough may have gone.
+            let _ = client.write_all(&[head.as_bytes(), whole].concat());
+        }
+    });
+    port
+}
+
+#[test]
+fn files_are_added_and_images_imported_from_elsewhere() {
+    let (docker, engine) = docker();
+    let address = format!("http://{}:{}", host(&engine), web(b"from elsewhere"));
+    let sum = format!("sha256:{}", sha256(b"from elsewhere"));
+    let dir = context(
+        &format!(
+            "FROM IMAGE\nADD {address}/a%20b?x=1 local /into/\nADD --chown=1:2 --checksum={sum} {address}/ /named\n\
+             ADD --chmod=755 {address}/c[1].tar.gz /into/"
+        ),
+        &[("local", "l")],
+    );
+    build(&docker, dir.path(), &["-t", "cubby-test/added"]).ok();
+    let listed = ["stat", "-c", "%n %s %u:%g %a %Y", "/into/a b", "/into/local", "/named", "/into/c[1].tar.gz"];
+    let expected =
+        "/into/a b 14 0:0 600 784111777\n/named 14 1:2 600 784111777\n/into/c[1].tar.gz 14 0:0 755 784111777";
+    let found = output_of(&docker, "cubby-test/added", &listed);
+    let but_local: Vec<_> = found.lines().filter(|line| !line.starts_with("/into/local 1 0:0 644")).collect();
+    assert_eq!((but_local.join("\n").as_str(), found.lines().count()), (expected, 4), "{found}");
+    assert!(build(&docker, dir.path(), &[]).ok().contains("Using cache"));
+    for (line, reason) in [
+        (format!("ADD {address}/none /x"), format!("failed to GET {address}/none with status 404 Not Found: gone")),
+        (format!("ADD {address}/ /x/"), "cannot determine filename for source".to_owned()),
+        (format!("COPY {address}/x /x"), "source can't be a URL for COPY".to_owned()),
+        (format!("ADD --checksum=sha256:{} {address}/x /x", sha256(b"other")), format!("digest mismatch {sum}")),
+        ("ADD http://127.0.0.1:1/x /x".to_owned(), "dial tcp 127.0.0.1:1: connect: connection refused".to_owned()),
+    ] {
+        let refused = build(&docker, context(&format!("FROM IMAGE\n{line}"), &[]).path(), &[]);
+        assert!(refused.code != 0 && refused.stderr.contains(&reason), "{line}: {refused:?}");
+    }
+    docker.run(["rmi", "cubby-test/added"]).ok();
+
+    let mut rootfs = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(2);
+    rootfs.append_data(&mut header, "file", &b"x\n"[..]).expect("an archive");
+    let rootfs = rootfs.into_inner().expect("an archive");
+    let source = format!("http://{}:{}/rootfs.tar", host(&engine), web(rootfs.leak()));
+    let said = docker.run(["import", &source, "cubby-test/imported"]).ok();
+    assert!(said.starts_with(&format!("Downloading from {source}")) && said.contains("sha256:"), "{said}");
+    assert_eq!(
+        docker.run(["image", "inspect", "-f", "{{.Comment}}", "cubby-test/imported"]).ok(),
+        format!("Imported from {source}")
+    );
+    docker.run(["rmi", "cubby-test/imported"]).ok();
 }
 
 #[test]

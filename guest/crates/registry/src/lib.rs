@@ -11,6 +11,7 @@
 
 mod challenge;
 mod credentials;
+mod download;
 mod endpoint;
 mod error;
 mod pull;
@@ -22,6 +23,7 @@ mod tags;
 mod transport;
 
 pub use credentials::Credentials;
+pub use download::Download;
 pub use error::{Error, Result};
 pub use pull::{Blob, Manifest};
 pub use push::Upload;

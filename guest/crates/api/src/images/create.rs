@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use cubby_engine::{
-    Engine, Error,
+    Engine,
     images::{CommitOptions, Message, PullOptions, changes},
 };
 use cubby_image::{Digest, ImageConfig, Reference};
@@ -44,14 +44,14 @@ pub async fn create(
     Ok(stream::telling(client, move |say| async move { engine.images.pull_tags(options, tags, say).await }))
 }
 
-/// A root filesystem as an image. Only from the request's body: fetching what a client names by URL is its own affair.
-/// The answer begins when the image is there, so that what fails has its own status. Source: moby `postImagesCreate`.
+/// A root filesystem as an image, from the request's body or an address. The answer begins when the image is there, so that
+/// what fails has its own status. Source: moby `postImagesCreate`.
 async fn import(engine: Arc<Engine>, source: &str, query: &Query, body: Body) -> Result<Response, ApiError> {
-    if source != "-" {
-        return Err(
-            Error::not_implemented("importing from a URL is not supported: download it and import the file").into()
-        );
-    }
+    let address = match source {
+        "-" => None,
+        whole if whole.contains("://") => Some(whole.to_owned()),
+        host => Some(format!("http://{host}")),
+    };
     let mut config = ImageConfig::default();
     for change in query.all("changes").flat_map(str::lines).filter(|line| !line.trim().is_empty()) {
         changes::apply(&mut config, change)?;
@@ -60,7 +60,7 @@ async fn import(engine: Arc<Engine>, source: &str, query: &Query, body: Body) ->
     let options = CommitOptions {
         name: committed_name(query)?,
         config,
-        comment: message.unwrap_or("Imported from -").to_owned(),
+        comment: message.map_or_else(|| format!("Imported from {source}"), str::to_owned),
         ..CommitOptions::default()
     };
     let platform = platform::named(query.text("platform"))?;
@@ -68,9 +68,15 @@ async fn import(engine: Arc<Engine>, source: &str, query: &Query, body: Body) ->
     if platform.as_ref().is_some_and(|platform| platform.os != "linux") {
         return Err(ApiError::bad_request("operating system is not supported"));
     }
-    let archive = stream::body_reader(body);
+    let archive = match &address {
+        None => stream::body_reader(body),
+        Some(address) => stream::body_reader(stream::downloaded(engine.images.open_address(address).await?)),
+    };
     let id = stream::blocking(move || engine.images.import(archive, platform.as_ref(), options)).await?;
     Ok(stream::messages(move |messages| {
+        if let Some(address) = address {
+            messages.say(&Message::status(format!("Downloading from {address}")));
+        }
         messages.say(&Message::status(id.to_string()));
         Ok(())
     }))

@@ -18,12 +18,14 @@ pub fn inspect(engine: &Engine, name: &str, version: ApiVersion, query: &Query) 
     }
     let image = find(engine, name, platform.as_ref())?;
     let file = &image.file;
+    // Source: moby daemon/images/image_inspect.go.
+    let last = file.history.last().map(|step| &step.comment).filter(|_| file.comment.is_empty());
     let mut answer = json!({
         "Id": image.id,
         "RepoTags": image.repo_tags,
         "RepoDigests": image.repo_digests,
         "Parent": super::list::parent(&image),
-        "Comment": file.comment,
+        "Comment": last.unwrap_or(&file.comment),
         "Created": image.created().unwrap_or(timestamps::ZERO),
         "DockerVersion": file.docker_version,
         "Author": file.author,

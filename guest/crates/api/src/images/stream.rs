@@ -19,6 +19,7 @@ use cubby_engine::{
         pieces::{PieceSender, Pieces, pieces},
     },
 };
+use cubby_registry::Download;
 use futures_util::StreamExt;
 use tokio::{sync::mpsc, task};
 use tokio_stream::wrappers::ReceiverStream;
@@ -40,6 +41,15 @@ pub async fn blocking<T: Send + 'static>(
         Ok(done) => Ok(done?),
         Err(error) => Err(Error::system("the request's work", error).into()),
     }
+}
+
+/// What comes from elsewhere, as if the client had sent it.
+pub fn downloaded(download: Download) -> Body {
+    let pieces = futures_util::stream::try_unfold(download, async |mut download| {
+        let piece = download.chunk().await?;
+        Ok::<_, cubby_registry::Error>(piece.map(|piece| (piece, download)))
+    });
+    Body::from_stream(pieces)
 }
 
 /// A request's body for blocking readers.

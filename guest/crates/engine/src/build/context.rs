@@ -41,6 +41,11 @@ impl Context {
         self.directory.join(format!("step-{step}"))
     }
 
+    /// A directory for what a step fetches.
+    pub fn downloads(&self, step: usize) -> PathBuf {
+        self.directory.join(format!("fetched-{step}"))
+    }
+
     /// The Dockerfile's text. A link in the context leads nowhere out of it.
     pub fn dockerfile(&self, wanted: &str) -> Result<String> {
         let wanted = if wanted.is_empty() { DEFAULT } else { wanted };

@@ -9,7 +9,7 @@ use cubby_image::{
 };
 use tokio::task::spawn_blocking;
 
-use super::{Progress, cache::Key, config::absolute, find, place, stage::Stage};
+use super::{Progress, cache::Key, config::absolute, download, find, place, stage::Stage};
 use crate::{
     containers::files::Files,
     error::{Error, Result},
@@ -17,12 +17,19 @@ use crate::{
 };
 
 /// A `COPY` with its variables put in.
+#[derive(Clone)]
 pub(super) struct Wanted {
     pub keyword: &'static str,
     pub sources: Vec<String>,
+    /// What is fetched first: `ADD` alone.
+    pub addresses: Vec<String>,
+    /// What every fetched file must have.
+    pub checksum: Option<Digest>,
     pub documents: Vec<HereDoc>,
     /// Absolute.
     pub destination: String,
+    /// The destination as the Dockerfile has it, for the history.
+    pub written: String,
     /// The destination is a directory by what was written.
     pub into_directory: bool,
     pub chown: Option<String>,
@@ -40,18 +47,34 @@ impl Progress<'_> {
             None => self.build.context.files()?,
             Some(from) => self.files_of(stage, from).await?,
         };
-        let looked = spawn_blocking(move || find::find(&files, &wanted).map(|found| (files, wanted, found))).await;
-        let (files, wanted, found) = looked.map_err(|error| Error::system("look for the files to copy", error))??;
-        let created_by = format!("/bin/sh -c #(nop) {keyword} {} in {} ", found.label(), wanted.destination);
         let owner = wanted.chown.clone().unwrap_or_default();
         let mode = wanted.chmod.map(|mode| format!("{mode:o}")).unwrap_or_default();
+        let written = wanted.written.clone();
+        let fetched = match wanted.addresses.as_slice() {
+            [] => None,
+            _ => {
+                let directory = self.build.context.downloads(self.step);
+                Some(download::fetch(&self.build.engine.images, &wanted, directory, self.out).await?)
+            }
+        };
+        let looked = spawn_blocking(move || {
+            let places = [(files, wanted)].into_iter().chain(fetched);
+            let found = places.map(|(files, wanted)| Ok((find::find(&files, &wanted)?, files, wanted)));
+            found.collect::<Result<Vec<_>>>()
+        });
+        let found = looked.await.map_err(|error| Error::system("look for the files to copy", error))??;
+        let label = find::label_of(found.iter().map(|(found, ..)| found));
+        let flag = if owner.is_empty() { String::new() } else { format!("--chown={owner} ") };
+        let created_by = format!("/bin/sh -c #(nop) {keyword} {flag}{label} in {written} ");
         let key = Key::new(stage.image.as_deref(), &[&created_by, &owner, &mode]);
         if self.known(stage, &key).await? {
             return Ok(());
         }
         let target = self.writable(stage)?;
         let put = spawn_blocking(move || {
-            place::put(&files, &wanted, &found, &target.files)?;
+            for (found, files, wanted) in &found {
+                place::put(files, wanted, found, &target.files)?;
+            }
             Ok::<_, Error>(target)
         });
         let target = put.await.map_err(|error| Error::system("copy the files", error))??;
@@ -80,23 +103,32 @@ impl Progress<'_> {
             return Err(Error::invalid(format!("{keyword} --{flag} is not supported by this builder")));
         }
         let scope = self.arguments.scope(self.build.file.escape, &stage.config.env);
-        let (mut sources, mut documents) = (Vec::new(), Vec::new());
+        let (mut sources, mut addresses, mut documents) = (Vec::new(), Vec::new(), Vec::new());
         for source in &copy.sources {
             match source {
-                Source::Path(path) => sources.push(scope.word(path)?),
+                Source::Path(path) => match scope.word(path)? {
+                    address if download::is_address(&address) => addresses.push(address),
+                    path => sources.push(path),
+                },
                 Source::Document(document) => {
                     let text = if document.expand { scope.document(&document.text)? } else { document.text.clone() };
                     documents.push(HereDoc { text, ..document.clone() });
                 }
             }
         }
-        if let Some(address) = sources.iter().find(|source| keyword == "ADD" && is_address(source)) {
+        if keyword == "COPY" && !addresses.is_empty() {
+            return Err(Error::invalid("source can't be a URL for COPY"));
+        }
+        if copy.checksum.is_some() && (addresses.is_empty() || !sources.is_empty()) {
+            return Err(Error::invalid("checksum can't be specified for non-HTTP(S) sources"));
+        }
+        if let Some(repository) = sources.iter().find(|source| keyword == "ADD" && is_repository(source)) {
             return Err(Error::not_implemented(format!(
-                "ADD failed: {address}: files are not downloaded while building: download it first, or use RUN with curl or wget"
+                "ADD failed: {repository}: repositories are not fetched by this builder: clone it first, or use RUN with git"
             )));
         }
         let destination = scope.word(&copy.destination)?;
-        let many = sources.len() + documents.len() > 1;
+        let many = sources.len() + addresses.len() + documents.len() > 1;
         let into_directory =
             destination.ends_with('/') || destination.ends_with("/.") || matches!(destination.as_str(), "." | "..");
         if many && !into_directory {
@@ -109,8 +141,11 @@ impl Progress<'_> {
         Ok(Wanted {
             keyword,
             sources,
+            addresses,
+            checksum: copy.checksum.as_deref().map(download::checksum).transpose()?,
             documents,
             destination: absolute(&stage.config.working_dir, &destination),
+            written: destination,
             into_directory,
             chown: copy.chown.as_deref().map(|owner| scope.word(owner)).transpose()?,
             chmod,
@@ -122,9 +157,16 @@ impl Progress<'_> {
     /// The files of an earlier stage, or of an image.
     async fn files_of(&mut self, stage: &Stage, from: &str) -> Result<Files> {
         let from = self.arguments.scope(self.build.file.escape, &stage.config.env).word(from)?;
-        let image = match self.build.file.stage_before(&from, stage.number) {
-            Some(earlier) => self.stages.get(&earlier).and_then(|built| built.image.clone()),
-            None => Some(self.base(&from, None).await?),
+        // Source: moby builder/dockerfile/dispatchers.go `dispatchCopy`, `stagesBuildResults.validateIndex`.
+        let invalid = |reason: &str| Error::invalid(format!("invalid from flag value {from}: {reason}"));
+        let image = match (self.build.file.stage_before(&from, stage.number), from.parse::<usize>()) {
+            (Some(earlier), _) => self.stages.get(&earlier).and_then(|built| built.image.clone()),
+            (None, Ok(number)) if number == stage.number => return Err(invalid("refers to current build stage")),
+            (None, Ok(_)) => return Err(invalid("index out of bounds")),
+            (None, Err(_)) => {
+                let named = self.base(&from, None).await;
+                Some(named.map_err(|error| Error::new(error.kind(), invalid(error.message()).message()))?)
+            }
         };
         let Some(image) = image else { return Err(Error::invalid(format!("stage {from} has no files"))) };
         let lowers = self.build.engine.images.lowers(Some(&image), true);
@@ -152,9 +194,9 @@ struct Target {
     _image: Option<Arc<Image>>,
 }
 
-/// What `ADD` would download.
-fn is_address(source: &str) -> bool {
-    ["http://", "https://", "git://", "git@", "ssh://"].iter().any(|scheme| source.starts_with(scheme))
+/// What BuildKit's `ADD` would clone.
+fn is_repository(source: &str) -> bool {
+    ["git://", "git@", "ssh://"].iter().any(|scheme| source.starts_with(scheme))
 }
 
 fn octal(text: &str) -> Result<u32> {

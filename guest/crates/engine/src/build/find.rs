@@ -9,7 +9,7 @@ use std::{
 };
 
 use cubby_build::glob;
-use cubby_image::Digest;
+use cubby_image::{Digest, digest::Hasher};
 use rustix::fs::{AtFlags, Dir, FileType, Stat, readlinkat, statat};
 
 use super::{
@@ -28,6 +28,8 @@ const MAX_LINKS: usize = 40;
 pub struct Found {
     pub items: Vec<Item>,
     pub digest: Digest,
+    /// Nothing was asked for here.
+    pub is_nothing: bool,
 }
 
 pub struct Item {
@@ -46,14 +48,27 @@ pub enum Kind {
     Archive,
 }
 
-impl Found {
-    /// `file:<digest>`, `dir:<digest>` or `multi:<digest>`.
-    pub fn label(&self) -> String {
-        match self.items.as_slice() {
-            [one] if one.kind == Kind::Directory => label("dir", &self.digest),
-            [_] => label("file", &self.digest),
-            _ => label("multi", &self.digest),
-        }
+/// What the history calls what was found in several places: `file:<digest>`, `dir:<digest>` or `multi:<digest>`.
+pub fn label_of<'a>(found: impl Iterator<Item = &'a Found>) -> String {
+    let (mut kinds, mut digests) = (Vec::new(), Vec::new());
+    for found in found.filter(|found| !found.is_nothing) {
+        kinds.extend(found.items.iter().map(|item| item.kind));
+        digests.push(found.digest);
+    }
+    let digest = match digests.as_slice() {
+        [one] => *one,
+        several => several
+            .iter()
+            .fold(Hasher::new(), |mut hasher, digest| {
+                hasher.update(digest.to_string().as_bytes());
+                hasher
+            })
+            .finish(),
+    };
+    match kinds.as_slice() {
+        [Kind::Directory] => label("dir", &digest),
+        [_] => label("file", &digest),
+        _ => label("multi", &digest),
     }
 }
 
@@ -77,7 +92,7 @@ pub fn find(files: &Files, wanted: &Wanted) -> Result<Found> {
     }
     let digest =
         fingerprint(files, wanted, &items).map_err(|source| Error::system("read the files to copy", source))?;
-    Ok(Found { items, digest })
+    Ok(Found { items, digest, is_nothing: wanted.sources.is_empty() && wanted.documents.is_empty() })
 }
 
 fn failed(wanted: &Wanted, reason: String) -> Error {

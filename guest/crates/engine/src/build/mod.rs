@@ -20,6 +20,7 @@ mod cache;
 mod config;
 mod context;
 mod copy;
+mod download;
 mod find;
 mod fingerprint;
 mod options;

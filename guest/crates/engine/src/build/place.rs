@@ -169,8 +169,11 @@ mod tests {
         Wanted {
             keyword: "COPY",
             sources: sources.iter().map(|&source| source.to_owned()).collect(),
+            addresses: Vec::new(),
+            checksum: None,
             documents: Vec::new(),
             destination: destination.to_owned(),
+            written: destination.to_owned(),
             into_directory: destination.ends_with('/'),
             chown: None,
             chmod: None,

@@ -7,6 +7,7 @@
 pub mod changes;
 mod commit;
 mod distribution;
+mod download;
 mod find;
 mod image;
 mod index;
@@ -37,6 +38,7 @@ use cubby_image::{Digest, ImageFile, Limits, Reference, Store};
 
 pub use commit::CommitOptions;
 pub use distribution::Distribution;
+pub use download::refusal;
 pub use image::{BlobRecord, Image, ImageUse, ImageUsers, LayerRecord, ManifestRecord};
 pub use layers::{ChangesOptions, Counts, LayerFacts, LayerView};
 pub use list::{Listed, Pruned, Usage, created_at, timestamp, unix_seconds};
