@@ -184,20 +184,24 @@ async fn nonsense_from_the_guest_opens_nothing() {
 #[tokio::test]
 async fn datagrams_keep_their_borders_and_idle_flows_are_forgotten() {
     let guest = guest();
-    let forwarder = Forwarder::new(guest.clone(), Limits { udp_idle: Duration::from_millis(50), ..Limits::default() });
+    let idle = Duration::from_secs(1);
+    let forwarder = Forwarder::new(guest.clone(), Limits { udp_idle: idle, ..Limits::default() });
     let opening = publish(&forwarder, vec![port(Protocol::Udp, "127.0.0.1", 0, ECHO)]).await;
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     client.connect(("127.0.0.1", opened(&opening.answer)[0])).await.unwrap();
     let mut buffer = [0; 2048];
     for round in 0..2 {
+        let (before, began) = (guest.dialled(), std::time::Instant::now());
         for payload in [&b"one"[..], b"", &[3; 1400]] {
             client.send(payload).await.unwrap();
             let n = client.recv(&mut buffer).await.unwrap();
             assert_eq!(&buffer[..n], payload, "round {round}");
         }
+        // On a machine that took longer, the flow may have been idle in between.
+        assert!(began.elapsed() >= idle || guest.dialled() == before + 1, "round {round}");
         wait_for("the flow is forgotten", || guest.live() == 0).await;
     }
-    assert_eq!(guest.dialled(), 2);
+    assert!(guest.dialled() >= 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
