@@ -5,6 +5,7 @@ use std::{
     io::{Read, Write},
     net::TcpListener,
     path::Path,
+    process::Command,
     thread,
 };
 
@@ -203,6 +204,36 @@ fn files_are_added_and_images_imported_from_elsewhere() {
         format!("Imported from {source}")
     );
     docker.run(["rmi", "cubby-test/imported"]).ok();
+}
+
+#[test]
+fn archives_of_every_kind_are_unpacked() {
+    let (docker, _engine) = docker();
+    let dir = context(
+        "FROM IMAGE\nADD a.tar.gz a.tar.bz2 a.tar.xz /to/\nADD not.tar.xz /kept/",
+        &[("not.tar.xz", "\u{fd}7zXZ no")],
+    );
+    for (flag, end) in [("-z", "gz"), ("-j", "bz2"), ("-J", "xz")] {
+        let name = format!("from-{end}");
+        fs::write(dir.path().join(&name), end).expect("a file");
+        let archive = dir.path().join(format!("a.tar.{end}"));
+        let made =
+            Command::new("tar").arg("-C").arg(dir.path()).args(["-c", flag, "-f"]).arg(&archive).arg(&name).status();
+        assert!(made.expect("tar runs").success(), "tar {flag}");
+    }
+    build(&docker, dir.path(), &["-t", "cubby-test/unpacked"]).ok();
+    let found = output_of(&docker, "cubby-test/unpacked", &["ls", "/to", "/kept"]);
+    assert_eq!(found, "/kept:\nnot.tar.xz\n\n/to:\nfrom-bz2\nfrom-gz\nfrom-xz");
+    docker.run(["rmi", "cubby-test/unpacked"]).ok();
+    for end in ["bz2", "xz"] {
+        let archive = dir.path().join(format!("a.tar.{end}"));
+        docker.run(["import", archive.to_str().expect("a plain path"), "cubby-test/imported"]).ok();
+        let id = docker.run(["create", "cubby-test/imported", "x"]).ok();
+        let listed = docker.run(["cp", &format!("{id}:/from-{end}"), "-"]).ok();
+        assert!(listed.contains(end), "{listed}");
+        docker.run(["rm", &id]).ok();
+        docker.run(["rmi", "cubby-test/imported"]).ok();
+    }
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn item(files: &Files, wanted: &Wanted, path: &str, items: &mut Vec<Item>) -> Re
         FileType::Directory => Kind::Directory,
         FileType::RegularFile if wanted.unpacks => {
             let file = files.read(&path).map_err(|source| Error::system(format!("read {path}"), source))?;
-            if is_archive(file, wanted, &path)? { Kind::Archive } else { Kind::File }
+            if is_archive(file) { Kind::Archive } else { Kind::File }
         }
         _ => Kind::File,
     };
@@ -205,26 +205,15 @@ fn resolve(files: &Files, path: &str) -> io::Result<(String, Stat)> {
 }
 
 /// A tar, compressed or not. Source: moby pkg/archive `IsArchivePath`.
-fn is_archive(mut file: File, wanted: &Wanted, path: &str) -> Result<bool> {
-    let read = |source: io::Error| Error::system(format!("read {path}"), source);
-    let mut magic = [0; 6];
-    let n = file.read(&mut magic).map_err(read)?;
-    let start = &magic[..n];
-    if start.starts_with(b"BZh") || start.starts_with(b"\xfd7zXZ") {
-        return Err(failed(
-            wanted,
-            format!("{path}: archives compressed with bzip2 or xz are not unpacked: use gzip or zstd"),
-        ));
-    }
-    let whole = io::Cursor::new(start.to_vec()).chain(file);
-    let Ok(plain) = cubby_image::layer::decoder(whole) else { return Ok(false) };
+fn is_archive(file: File) -> bool {
+    let Ok(plain) = cubby_image::layer::decoder(file) else { return false };
     let mut block = Vec::with_capacity(512);
     if plain.take(512).read_to_end(&mut block).is_err() || block.len() < 512 {
-        return Ok(false);
+        return false;
     }
     let mut header = tar::Header::new_old();
     header.as_mut_bytes().copy_from_slice(&block);
     let said = header.cksum().ok();
     header.set_cksum();
-    Ok(block.iter().any(|byte| *byte != 0) && said == header.cksum().ok())
+    block.iter().any(|byte| *byte != 0) && said == header.cksum().ok()
 }

@@ -78,7 +78,8 @@ impl Images {
 
     /// Makes an image of a single layer out of a root filesystem's tar, compressed or not: `docker import`. Blocks.
     pub fn import(&self, tar: impl Read + Send, platform: Option<&Platform>, options: CommitOptions) -> Result<Digest> {
-        let staged = self.store.unpack(tar).map_err(|error| describe(error, "unpack the root filesystem"))?;
+        let plain = cubby_image::layer::decoder(tar).map_err(|error| describe(error, "read the root filesystem"))?;
+        let staged = self.store.unpack(plain).map_err(|error| describe(error, "unpack the root filesystem"))?;
         self.keep(None, Some(staged), options, Made::Import(platform))
     }
 

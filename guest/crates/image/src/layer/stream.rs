@@ -22,7 +22,12 @@ const QUEUE: usize = 8;
 /// The longest magic number.
 const MAGIC: usize = 4;
 
-/// How a stream is compressed, told by its first bytes.
+const BZIP2: &[u8] = b"BZh";
+const XZ: &[u8] = b"\xfd7zX";
+/// Memory for one dictionary: `xz -9`, its largest setting, wants 64 MiB, and a header may ask for 4 GiB.
+const XZ_KIB: u32 = 300 << 10;
+
+/// How a layer is compressed, told by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     None,
@@ -34,8 +39,6 @@ impl Compression {
     /// # Errors
     /// Unsupported for formats that are known but not read here.
     pub fn detect(start: &[u8]) -> Result<Self> {
-        const BZIP2: &[u8] = b"BZh";
-        const XZ: &[u8] = b"\xfd7zX";
         match start {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Self::Zstd),
@@ -90,10 +93,17 @@ pub fn through<R: Read + Send, T>(
     })
 }
 
-/// Uncompressed bytes of `raw`, on the caller's thread; for streams whose digest does not matter.
+/// Uncompressed bytes of `raw`, on the caller's thread; for streams whose digest does not matter. Reads what no layer of a
+/// registry is, too: bzip2 and xz. Source: moby pkg/archive `DetectCompression`.
 pub fn decoder<'a>(raw: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
-    let (compression, raw) = sniff(raw)?;
-    Ok(match compression {
+    let (start, raw) = peek(raw)?;
+    if start.starts_with(BZIP2) {
+        return Ok(Box::new(bzip2::read::MultiBzDecoder::new(raw)));
+    }
+    if start.starts_with(XZ) {
+        return Ok(Box::new(lzma_rust2::XzReader::new_mem_limit(raw, true, XZ_KIB)));
+    }
+    Ok(match Compression::detect(&start)? {
         Compression::None => Box::new(raw),
         compression => decompress(raw, compression).map_err(Error::read)?,
     })
@@ -102,10 +112,15 @@ pub fn decoder<'a>(raw: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + '
 /// A reader with its first bytes put back.
 type Sniffed<R> = io::Chain<io::Cursor<Vec<u8>>, R>;
 
-fn sniff<R: Read>(mut raw: R) -> Result<(Compression, Sniffed<R>)> {
+fn sniff<R: Read>(raw: R) -> Result<(Compression, Sniffed<R>)> {
+    let (start, raw) = peek(raw)?;
+    Ok((Compression::detect(&start)?, raw))
+}
+
+fn peek<R: Read>(mut raw: R) -> Result<(Vec<u8>, Sniffed<R>)> {
     let mut start = Vec::with_capacity(MAGIC);
     (&mut raw).take(MAGIC as u64).read_to_end(&mut start).map_err(Error::read)?;
-    Ok((Compression::detect(&start)?, io::Cursor::new(start).chain(raw)))
+    Ok((start.clone(), io::Cursor::new(start).chain(raw)))
 }
 
 fn decompress<'a>(raw: impl Read + Send + 'a, compression: Compression) -> io::Result<Box<dyn Read + Send + 'a>> {
@@ -246,6 +261,30 @@ mod tests {
         let mut bytes = Vec::new();
         chunks.read_to_end(&mut bytes).map_err(Error::read)?;
         Ok(bytes)
+    }
+
+    #[test]
+    fn archives_of_people_may_be_bzip2_and_xz_too() {
+        let plain: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        let bzip2 = |bytes: &[u8]| {
+            let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let xz = |bytes: &[u8]| {
+            let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        // What `pbzip2`, `pixz` and `cat` make: several streams in one file.
+        for encode in [&bzip2 as &dyn Fn(&[u8]) -> Vec<u8>, &xz] {
+            let blob = [encode(&plain[..1000]), encode(&plain[1000..])].concat();
+            let mut decoded = Vec::new();
+            decoder(blob.as_slice()).unwrap().read_to_end(&mut decoded).unwrap();
+            assert!(decoded == plain);
+            assert!(decoder(&blob[..blob.len() / 2]).unwrap().read_to_end(&mut Vec::new()).is_err(), "cut short");
+            assert!(through(blob.as_slice(), None, &Limits::default(), all).is_err(), "no layer is compressed so");
+        }
     }
 
     #[test]
