@@ -85,8 +85,8 @@ fn layers() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("huge size", Tar::default().raw(&huge, b"").end(), "no space left"),
         ("negative size", Tar::default().raw(&Head { size: u64::MAX, ..Head::new("x", b'0') }, b"").end(), "size"),
         ("checksum", bad_sum, "not a tar header"),
-        ("truncated header", sound[..700].to_vec(), "truncated"),
-        ("truncated payload", sound[..1800].to_vec(), "truncated"),
+        ("truncated header", sound[..700].to_vec(), "unexpected EOF"),
+        ("truncated payload", sound[..1800].to_vec(), "unexpected EOF"),
         ("data behind the end", [&sound[..sound.len() - 512], &sound].concat(), "behind the end"),
         ("bomb", gzip(&Tar::default().file("zeros", &vec![0; 70 << 20]).end()), "unpacks to more than"),
         (
@@ -106,7 +106,7 @@ fn layers() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 let z = gzip(&sound);
                 z[..z.len() - 10].to_vec()
             },
-            "truncated",
+            "unexpected EOF",
         ),
         ("bzip2", b"BZh91AY&SY".to_vec(), "bzip2"),
     ]
@@ -180,8 +180,8 @@ fn hostile_archives_are_refused_and_leave_nothing() {
         ("empty", Vec::new(), "no image archive"),
         ("no image archive", Tar::default().file("readme", b"hello").end(), "no image archive"),
         ("text", b"this is not an archive, whatever its name says. ".repeat(40), "not a tar header"),
-        ("truncated", sound[..sound.len() / 2].to_vec(), "truncated"),
-        ("truncated early", sound[..100].to_vec(), "truncated"),
+        ("truncated", sound[..sound.len() / 2].to_vec(), "unexpected EOF"),
+        ("truncated early", sound[..100].to_vec(), "unexpected EOF"),
         ("manifest no JSON", manifest("[{"), "not valid JSON"),
         ("manifest of another shape", manifest("{\"a\":1}"), "not valid JSON"),
         ("layer missing", manifest(r#"[{"Config":"c.json","RepoTags":["a"],"Layers":["m.tar"]}]"#), "m.tar is missing"),
@@ -211,7 +211,7 @@ fn hostile_archives_are_refused_and_leave_nothing() {
         ("before Docker 1.10", Tar::default().file("repositories", b"{}").end(), "before 1.10"),
         ("hostile layer", docker_archive(&["a"], &[Tar::default().file("../x", b"").end()]), "leads out"),
         ("second of two layers hostile", docker_archive(&["a"], &[layer.clone(), Tar::default().symlink("e", "/").file("e/x", b"").end()]), "leads out"),
-        ("broken compression", gzip(&sound)[..300].to_vec(), "truncated"),
+        ("broken compression", gzip(&sound)[..300].to_vec(), "unexpected EOF"),
     ] {
         load(dir.path(), &archive, expected, name);
     }
