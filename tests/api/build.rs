@@ -132,6 +132,19 @@ fn dockerfiles_and_contexts_come_from_elsewhere() {
     }
     build(&["-"], format!("FROM {IMAGE}\nRUN echo alone > /listed").as_bytes());
     assert_eq!(output_of(&docker, "cubby-test/elsewhere", &["cat", "/listed"]), "alone");
+    let mut unclean = tar::Builder::new(Vec::new());
+    for (name, text) in
+        [("Dockerfile", format!("FROM {IMAGE}\nCOPY foo bar /in/")), ("../../foo", "f".into()), ("/bar", "b".into())]
+    {
+        let mut header = tar::Header::new_ustar();
+        header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        unclean.append(&header, text.as_bytes()).expect("an archive");
+    }
+    build(&["-"], &unclean.into_inner().expect("an archive"));
+    assert_eq!(output_of(&docker, "cubby-test/elsewhere", &["cat", "/in/foo", "/in/bar"]), "fb");
     docker.run(["rmi", "cubby-test/elsewhere"]).ok();
 }
 

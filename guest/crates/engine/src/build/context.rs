@@ -27,7 +27,8 @@ impl Context {
         fs::create_dir_all(&builds).map_err(failed)?;
         let context = Self { directory: builds.join(uuid::Uuid::new_v4().simple().to_string()) };
         fs::create_dir_all(context.directory.join("context")).map_err(failed)?;
-        let unpacking = Unpack { into: "/".to_owned(), ..Unpack::default() };
+        // Source: moby integration/build, `TestBuildUncleanTarFilenames`.
+        let unpacking = Unpack { into: "/".to_owned(), keeps_inside: true, ..Unpack::default() };
         unpack(&context.files()?, archive, &unpacking)?;
         Ok(context)
     }

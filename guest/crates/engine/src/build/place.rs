@@ -115,7 +115,7 @@ impl Place<'_> {
     }
 
     fn unpacking(&self, into: &str, owner: Option<(u32, u32)>) -> Unpack {
-        Unpack { into: into.to_owned(), keep_kinds: true, owner, mode: self.wanted.chmod }
+        Unpack { into: into.to_owned(), keep_kinds: true, owner, mode: self.wanted.chmod, ..Unpack::default() }
     }
 
     /// One side writes an archive, the other unpacks it: the same rules as everywhere for what may be made of one.

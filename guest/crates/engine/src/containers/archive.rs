@@ -88,7 +88,7 @@ impl Containers {
             true => Some(self.owner(&container, &files)?),
             false => None,
         };
-        unpack(&files, archive, &Unpack { into: inner, keep_kinds: options.keep_kinds, owner, mode: None })?;
+        unpack(&files, archive, &Unpack { into: inner, keep_kinds: options.keep_kinds, owner, ..Unpack::default() })?;
         self.event(&container.record(), "extract-to-dir", &[]);
         Ok(())
     }

@@ -36,6 +36,8 @@ pub struct Unpack {
     pub keep_kinds: bool,
     /// Everything belongs to this user and group instead of the archive's.
     pub owner: Option<(u32, u32)>,
+    /// Names that climb out of the place stay in it instead of being refused.
+    pub keeps_inside: bool,
     /// Everything but links has these permissions instead of the archive's.
     pub mode: Option<u32>,
 }
@@ -48,7 +50,10 @@ pub fn unpack(files: &Files, archive: impl Read + Send, options: &Unpack) -> Res
 }
 
 fn unpack_entry(files: &Files, mut entry: Entry<'_, impl Read>, options: &Unpack) -> Result<()> {
-    let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    let mut name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+    if options.keeps_inside {
+        name = clean(&name);
+    }
     let Some(name) = inside(&name)? else { return Ok(()) };
     let path = clean(&format!("{}/{name}", options.into));
     let (parent, base) = path.rsplit_once('/').unwrap_or(("", &path));
