@@ -26,6 +26,7 @@ fuzz_target!(|data: &[u8]| {
         keep_kinds: how & 2 != 0,
         owner: (how & 4 != 0).then_some((1000, 1000)),
         mode: (how & 8 != 0).then_some(0o755),
+        keeps_inside: how & 16 != 0,
     };
     let _ = unpack(&files, archive, &options);
     let left: Vec<_> = std::fs::read_dir(&outside).expect("still there").flatten().map(|entry| entry.file_name()).collect();

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 
 fn count(path: &std::path::Path, tail: Option<usize>) -> usize {
     let selection = Selection { stdout: true, stderr: true, tail, ..Selection::default() };
-    let mut reader = LogReader::open(path, None, selection).expect("a file that is there");
+    let mut reader = LogReader::open(path, None, selection, true).expect("a file that is there");
     let mut all = 0;
     loop {
         match reader.batch().expect("a file that stays").len() {
